@@ -1,0 +1,55 @@
+"""Writing files whole or not at all."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from gazehead_jax.errors import GazeheadError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary path beside `path` that replaces it on success.
+
+    On any error the temporary file is removed and `path` is left as it was.
+
+    Raises:
+      GazeheadError: the folder is missing or unwritable, or the disk is full.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
+        )
+        os.close(handle)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files that only their owner may read.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: str | os.PathLike, error: OSError) -> GazeheadError:
+    """The sentence for a file that could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return GazeheadError(
+            f"{path} could not be written: the disk is full; nothing was left behind. "
+            "Free some space or choose another place."
+        )
+    return GazeheadError(
+        f"{path} could not be written: {error.strerror or error}. Choose a place that "
+        "can be written."
+    )

@@ -1,0 +1,220 @@
+"""Motions on disk: `.npz` (radians, native) and `.csv` (degrees, for everyone else)."""
+
+import csv
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from gazehead_jax.errors import GazeheadError, require
+from gazehead_jax.files import atomic_path
+from gazehead_jax.motion import CONVENTION, Motion
+
+SCHEMA_VERSION = 1
+SUFFIXES = (".npz", ".csv")
+GAZE_COLUMNS = ("gaze_pitch_deg", "gaze_yaw_deg")
+HEAD_COLUMNS = ("head_pitch_deg", "head_yaw_deg", "head_roll_deg")
+CSV_COLUMNS = ("time_s", *GAZE_COLUMNS, *HEAD_COLUMNS, "valid")
+
+
+def load_motion(path: str | Path) -> Motion:
+    """Reads one motion.
+
+    A `.csv` has the columns `time_s, gaze_pitch_deg, gaze_yaw_deg` and, if known,
+    `head_pitch_deg, head_yaw_deg, head_roll_deg, valid`. Without `valid`, rows with an
+    empty or NaN angle are invalid.
+
+    Raises:
+      GazeheadError: the file is missing, empty, of another format, convention or
+        schema version, its columns or times are wrong, or its angles are.
+    """
+    path = Path(path)
+    check_suffix(path)
+    require(path.is_file(), f"{path}: there is no such file.")
+    require(path.stat().st_size > 0, f"{path}: the file is empty (0 bytes).")
+    motion = _load_npz(path) if path.suffix == ".npz" else _load_csv(path)
+    return motion if motion.source else motion.replace(source=path.stem)
+
+
+def save_motion(path: str | Path, motion: Motion) -> Path:
+    """Writes one motion as `.npz` or `.csv`, by the suffix; whole or not at all.
+
+    Raises:
+      GazeheadError: another suffix, or the place cannot be written.
+    """
+    path = Path(path)
+    check_suffix(path)
+    with atomic_path(path) as temporary:
+        if path.suffix == ".npz":
+            _save_npz(temporary, motion)
+        else:
+            _save_csv(temporary, motion)
+    return path
+
+
+def check_suffix(path: str | Path) -> None:
+    """Raises GazeheadError unless `path` ends in .npz or .csv."""
+    require(
+        Path(path).suffix in SUFFIXES,
+        f"{path}: a motion file ends in {' or '.join(SUFFIXES)}, got "
+        f"{Path(path).suffix!r}.",
+    )
+
+
+def _save_npz(path: Path, motion: Motion) -> None:
+    arrays = {"gaze": motion.gaze, "valid": motion.valid, "fps": np.float64(motion.fps)}
+    if motion.head is not None:
+        arrays["head"] = motion.head
+    np.savez_compressed(
+        path,
+        **arrays,
+        frame=motion.frame,
+        source=motion.source,
+        subject=motion.subject,
+        meta=json.dumps(dict(motion.meta)),
+        units="radians",
+        convention=CONVENTION,
+        schema_version=np.int32(SCHEMA_VERSION),
+    )
+
+
+def _load_npz(path: Path) -> Motion:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            fields = {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise GazeheadError(
+            f"{path}: not a readable .npz of plain arrays ({error})."
+        ) from error
+    missing = {"gaze", "fps", "units", "convention", "schema_version"} - set(fields)
+    require(
+        not missing,
+        f"{path}: a motion .npz has gaze, fps, units, convention and schema_version; "
+        f"missing: {', '.join(sorted(missing))}.",
+    )
+    version = int(fields["schema_version"])
+    require(
+        version == SCHEMA_VERSION,
+        f"{path}: schema_version must be {SCHEMA_VERSION}, got {version}; "
+        "this file was written by another version of gazehead_jax.",
+    )
+    require(
+        str(fields["units"]) == "radians",
+        f"{path}: units must be 'radians', got {str(fields['units'])!r}.",
+    )
+    require(
+        str(fields["convention"]) == CONVENTION,
+        f"{path}: the angle convention must be {CONVENTION!r}, got "
+        f"{str(fields['convention'])!r}.",
+    )
+    return Motion(
+        gaze=fields["gaze"],
+        head=fields.get("head"),
+        fps=float(fields["fps"]),
+        valid=fields.get("valid"),
+        frame=str(fields.get("frame", "camera")),
+        source=str(fields.get("source", "")),
+        subject=str(fields.get("subject", "")),
+        meta=json.loads(str(fields.get("meta", "{}"))),
+    )
+
+
+def _save_csv(path: Path, motion: Motion) -> None:
+    columns = [np.arange(len(motion)) / motion.fps, *np.rad2deg(motion.gaze).T]
+    if motion.head is not None:
+        columns += [*np.rad2deg(motion.head).T]
+    header = [
+        c for c in CSV_COLUMNS if motion.head is not None or c not in HEAD_COLUMNS
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for row, valid in zip(zip(*columns, strict=True), motion.valid, strict=True):
+            writer.writerow(
+                [f"{row[0]:.6f}", *(f"{x:.5f}" for x in row[1:]), int(valid)]
+            )
+
+
+def _load_csv(path: Path) -> Motion:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise GazeheadError(f"{path}: not a readable .csv ({error}).") from error
+    require(bool(rows), f"{path}: the file is empty, expected a header line.")
+    header, body = rows[0], rows[1:]
+    _check_header(path, header)
+    require(bool(body), f"{path}: there is a header but no row.")
+    table = np.full((len(body), len(header)), np.nan)
+    for i, row in enumerate(body):
+        require(
+            len(row) == len(header),
+            f"{path}: line {i + 2} must have {len(header)} cells, got {len(row)}.",
+        )
+        for j, cell in enumerate(row):
+            if cell:
+                try:
+                    table[i, j] = float(cell)
+                except ValueError as error:
+                    raise GazeheadError(
+                        f"{path}: line {i + 2}, column {header[j]} must be a number, "
+                        f"got {cell!r}."
+                    ) from error
+    column = {name: table[:, i] for i, name in enumerate(header)}
+    gaze = np.stack([column[name] for name in GAZE_COLUMNS], -1)
+    head = None
+    if HEAD_COLUMNS[0] in column:
+        head = np.stack([column[name] for name in HEAD_COLUMNS], -1)
+    finite = np.isfinite(gaze).all(-1)
+    if head is not None:
+        finite &= np.isfinite(head).all(-1)
+    valid = column["valid"] == 1 if "valid" in column else finite
+    return Motion(
+        gaze=np.deg2rad(gaze),
+        head=None if head is None else np.deg2rad(head),
+        fps=_uniform_fps(path, column["time_s"]),
+        valid=valid,
+        source=path.stem,
+    )
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    needed = ("time_s", *GAZE_COLUMNS)
+    missing = [c for c in needed if c not in header]
+    present = [c for c in HEAD_COLUMNS if c in header]
+    if present and len(present) < len(HEAD_COLUMNS):
+        missing += [c for c in HEAD_COLUMNS if c not in header]
+    require(
+        not missing,
+        f"{path}: missing column(s) {', '.join(missing)}; a motion .csv has "
+        f"{', '.join(CSV_COLUMNS)} (head columns and valid may be left out), got "
+        f"{', '.join(header)}.",
+    )
+    require(
+        len(set(header)) == len(header),
+        f"{path}: column names must differ, got {', '.join(header)}.",
+    )
+
+
+def _uniform_fps(path: Path, time: np.ndarray) -> float:
+    require(
+        len(time) > 1,
+        f"{path}: the frame rate is read off time_s, which takes at least two rows; "
+        "got one frame.",
+    )
+    step = np.diff(time)
+    require(
+        bool(np.isfinite(step).all() and (step > 0).all()),
+        f"{path}: time_s must be finite and increasing.",
+    )
+    usual = float(np.median(step))
+    worst = float(np.abs(step - usual).max())
+    # Times rounded to milliseconds are uniform enough; a change of rate is not.
+    require(
+        worst <= max(2e-3, 0.1 * usual),
+        f"{path}: the frame rate must be uniform, got steps from {step.min():.4f} s to "
+        f"{step.max():.4f} s (mixed fps); resample it first.",
+    )
+    fps = (len(time) - 1) / (time[-1] - time[0])
+    return round(fps) if abs(fps - round(fps)) < 1e-3 * fps else float(fps)
