@@ -5,7 +5,8 @@ This module imports `tensorflow_datasets`, so only builders and `data.py` import
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -17,7 +18,8 @@ def motion_features(**extra) -> tfds.features.FeaturesDict:
     """The features of one sequence, plus `extra` ones of a builder's own.
 
     gaze `[time, 2]` and head `[time, 3]` are float32 radians in the camera frame,
-    valid `[time]` bool; fps is a scalar; subject, source and meta (JSON) are text.
+    valid `[time]` bool; fps is a float64 scalar; subject, source and meta (JSON) are
+    text.
     """
     # `bytes` reads 7 times faster than Sequence features and keeps empty clips typed.
     return tfds.features.FeaturesDict(
@@ -31,7 +33,8 @@ def motion_features(**extra) -> tfds.features.FeaturesDict:
             "valid": tfds.features.Tensor(
                 shape=(None,), dtype=np.bool_, encoding="bytes"
             ),
-            "fps": tfds.features.Scalar(dtype=np.float32),
+            # 29.97 must come back as 29.97, or resampling to it does something.
+            "fps": tfds.features.Scalar(dtype=np.float64),
             "subject": tfds.features.Text(),
             "source": tfds.features.Text(),
             "meta": tfds.features.Text(),
@@ -41,12 +44,16 @@ def motion_features(**extra) -> tfds.features.FeaturesDict:
 
 
 def to_example(motion: Motion) -> dict:
-    """The TFDS example of a motion."""
+    """The TFDS example of a motion.
+
+    Raises:
+      GazeheadError: the motion has no head.
+    """
     return {
         "gaze": motion.gaze,
         "head": motion.require_head(),
         "valid": motion.valid,
-        "fps": np.float32(motion.fps),
+        "fps": np.float64(motion.fps),
         "subject": motion.subject,
         "source": motion.source,
         "meta": json.dumps(dict(motion.meta)),
@@ -59,7 +66,8 @@ def from_example(example: Mapping) -> Motion:
         gaze=example["gaze"],
         head=example["head"],
         fps=float(example["fps"]),
-        valid=example["valid"],
+        # Records are read-only memory; a motion's arrays are the caller's own.
+        valid=np.array(example["valid"]),
         subject=_text(example["subject"]),
         source=_text(example["source"]),
         meta=json.loads(_text(example["meta"])),
@@ -73,8 +81,11 @@ def _text(value) -> str:
 class MotionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of the builders: ArrayRecord by default, motion features, README texts.
 
-    A builder yields motions from `_motions(split-specific arguments)` and declares its
-    splits; it never needs TensorFlow.
+    A builder is `class Builder(MotionBuilder)` in `<name>_dataset_builder.py`, beside
+    its README.md, CITATIONS.bib and TAGS.txt. It has a `VERSION` and returns
+    `{split: self._generate_examples(motions)}` from `_split_generators(dl_manager)`;
+    splits must not share a subject. One that reads a user's own copy also has
+    `MANUAL_DOWNLOAD_INSTRUCTIONS`, and may tell with `fingerprint` which copy it was.
     """
 
     def __init__(self, *, file_format: str = "array_record", **kwargs):
@@ -88,3 +99,18 @@ class MotionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 {"units": "radians", "frame": "camera", "convention": CONVENTION}
             ),
         )
+
+    def _generate_examples(
+        self, motions: Iterable[tuple[str | int, Motion]]
+    ) -> Iterator[tuple[str | int, dict]]:
+        """Examples of (key, motion) pairs; keys are unique within a split."""
+        for key, motion in motions:
+            yield key, to_example(motion)
+
+    def fingerprint(self, manual_dir: Path | None) -> str:
+        """What the data are made from, if that can change; stored with them.
+
+        Preparing again from other files is then an error and not silently skipped.
+        """
+        del manual_dir
+        return ""
