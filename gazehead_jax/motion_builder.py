@@ -33,8 +33,9 @@ def motion_features(**extra) -> tfds.features.FeaturesDict:
             "valid": tfds.features.Tensor(
                 shape=(None,), dtype=np.bool_, encoding="bytes"
             ),
-            # 29.97 must come back as 29.97, or resampling to it does something.
-            "fps": tfds.features.Scalar(dtype=np.float64),
+            # Unless it is bytes, TFDS rounds a float64 to float32, and 29.97 comes back
+            # as another rate than 29.97.
+            "fps": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
             "subject": tfds.features.Text(),
             "source": tfds.features.Text(),
             "meta": tfds.features.Text(),
