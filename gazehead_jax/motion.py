@@ -148,7 +148,7 @@ class Motion:
 
     gaze: np.ndarray
     head: np.ndarray | None
-    fps: float
+    fps: float | int
     valid: np.ndarray | None = None
     frame: str = "camera"
     source: str = ""
@@ -170,7 +170,7 @@ class Motion:
             f"{name}: valid must be [time] = ({len(gaze)},), got {valid.shape}.",
         )
         require(
-            np.isfinite(self.fps) and self.fps > 0,
+            0 < self.fps < np.inf,
             f"{name}: fps must be a positive number, got {self.fps}.",
         )
         require(
@@ -261,7 +261,7 @@ def mirror(motion: Motion) -> Motion:
     return motion.replace(gaze=motion.gaze * np.float32([1, -1]), head=head)
 
 
-def resample(motion: Motion, fps: float, *, smooth: bool = False) -> Motion:
+def resample(motion: Motion, fps: float | int, *, smooth: bool = False) -> Motion:
     """The motion at another frame rate; the first frame keeps its time.
 
     To half the rate and below, a frame is the mean of the valid frames nearest to it
@@ -278,7 +278,7 @@ def resample(motion: Motion, fps: float, *, smooth: bool = False) -> Motion:
     Raises:
       GazeheadError: fps is not positive.
     """
-    require(np.isfinite(fps) and fps > 0, f"fps must be positive, got {fps}.")
+    require(0 < fps < np.inf, f"fps must be positive, got {fps}.")
     ratio = motion.fps / fps
     if abs(ratio - 1) < 1e-9:
         return motion

@@ -216,5 +216,5 @@ def _uniform_fps(path: Path, time: np.ndarray) -> float:
         f"{path}: the frame rate must be uniform, got steps from {step.min():.4f} s to "
         f"{step.max():.4f} s (mixed fps); resample it first.",
     )
-    fps = (len(time) - 1) / (time[-1] - time[0])
-    return round(fps) if abs(fps - round(fps)) < 1e-3 * fps else float(fps)
+    fps = float((len(time) - 1) / (time[-1] - time[0]))
+    return float(round(fps)) if abs(fps - round(fps)) < 1e-3 * fps else fps

@@ -1,0 +1,222 @@
+"""Checkpoints: parameters with all that is needed to use them, and resumable training.
+
+A workdir holds `checkpoints/<step>/` written by Orbax: `state` (parameters, optimiser,
+step, key) and `about` (config, normaliser, provenance, as JSON). The best by validation
+loss and the latest are kept.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from gazehead_jax.config import Config
+from gazehead_jax.errors import GazeheadError, require
+from gazehead_jax.files import unwritable
+from gazehead_jax.motion import Normaliser
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained model.
+
+    Attributes:
+      config: the experiment that made it.
+      params: of `model.CVAE(config.model)`, NumPy arrays.
+      normaliser: its units.
+      provenance: step, data, versions, licence: whatever the training wrote down.
+    """
+
+    config: Config
+    params: dict
+    normaliser: Normaliser
+    provenance: Mapping
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+
+def about(config: Config, normaliser: Normaliser, provenance: Mapping) -> dict:
+    """The JSON beside the state."""
+    return {
+        "format": FORMAT,
+        "config": config.to_dict(),
+        "normaliser": normaliser.to_dict(),
+        "provenance": dict(provenance),
+    }
+
+
+def load_checkpoint(path: str | Path, which: str = "best") -> Checkpoint:
+    """Loads a model to sample from; no training code or accelerator is needed.
+
+    Args:
+      path: a workdir, its `checkpoints` folder, or one step's folder in it.
+      which: "best" by validation loss, "latest", or a step number as text.
+
+    Raises:
+      GazeheadError: nothing there, an unfinished or foreign folder, or parameters that
+        do not fit their config.
+    """
+    folder = _step_folder(Path(path), which)
+    import orbax.checkpoint as ocp
+
+    try:
+        facts = ocp.JsonCheckpointHandler().restore(folder.resolve() / "about")
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            state_path = folder.resolve() / "state"
+            tree = checkpointer.metadata(state_path).item_metadata.tree
+            restore_args = jax.tree.map(
+                lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+                {"params": tree["params"]},
+            )
+            state = checkpointer.restore(
+                state_path,
+                args=ocp.args.PyTreeRestore(
+                    item={"params": tree["params"]},
+                    restore_args=restore_args,
+                    partial_restore=True,
+                ),
+            )
+    except GazeheadError:
+        raise
+    except Exception as error:
+        raise GazeheadError(
+            f"{folder}: not a readable checkpoint ({type(error).__name__}: "
+            f"{str(error).splitlines()[0][:200] if str(error) else 'no details'})."
+        ) from error
+    config, normaliser, provenance = read_about(facts, folder)
+    params = state["params"]
+    _check_params(config, params, folder)
+    return Checkpoint(config, params, normaliser, provenance)
+
+
+def read_about(facts: Mapping, folder) -> tuple[Config, Normaliser, Mapping]:
+    """The parts of `about`, checked."""
+    require(
+        facts.get("format") == FORMAT,
+        f"{folder}: checkpoint format must be {FORMAT}, got {facts.get('format')!r}; it "
+        "was written by another version of gazehead_jax.",
+    )
+    return (
+        Config.from_dict(facts["config"]),
+        Normaliser.from_dict(facts["normaliser"]),
+        facts["provenance"],
+    )
+
+
+def _check_params(config: Config, params, folder) -> None:
+    from gazehead_jax.model import init_params
+
+    wanted = jax.eval_shape(lambda: init_params(config.model, jax.random.key(0)))
+    shapes = {jax.tree_util.keystr(p): x.shape for p, x in _leaves(wanted)}
+    got = {jax.tree_util.keystr(p): x.shape for p, x in _leaves(params)}
+    wrong = sorted(k for k in shapes.keys() | got.keys() if shapes.get(k) != got.get(k))
+    require(
+        not wrong,
+        f"{folder}: the parameters do not fit the config: "
+        + ", ".join(f"{k} is {got.get(k)}, expected {shapes.get(k)}" for k in wrong[:3])
+        + ".",
+    )
+
+
+def _leaves(tree):
+    return jax.tree_util.tree_leaves_with_path(tree)
+
+
+def _step_folder(path: Path, which: str) -> Path:
+    require(path.exists(), f"{path}: there is no such checkpoint or workdir.")
+    if path.name.isdigit() and (path / "about").is_dir():
+        return path
+    root = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    steps = sorted(int(p.name) for p in root.iterdir() if p.name.isdigit())
+    require(
+        bool(steps),
+        f"{path}: holds no finished checkpoint; give the --workdir of a training run.",
+    )
+    if which == "latest":
+        return root / str(steps[-1])
+    if which == "best":
+        with manager(root.parent, read_only=True) as orbax:
+            best = orbax.best_step()
+        return root / str(steps[-1] if best is None else best)
+    require(
+        which.isdigit() and int(which) in steps,
+        f"{path}: checkpoint must be best, latest or one of {steps}, got {which!r}.",
+    )
+    return root / which
+
+
+def manager(workdir: str | Path, read_only: bool = False):
+    """Orbax's manager of `workdir/checkpoints`: keeps the latest and the best."""
+    import orbax.checkpoint as ocp
+    from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+
+    def by_loss(metrics):
+        return metrics["loss"]
+
+    policy = keep.AnyPreservationPolicy(
+        [keep.LatestN(1), keep.BestN(get_metric_fn=by_loss, reverse=True, n=1)]
+    )
+    options = ocp.CheckpointManagerOptions(
+        best_fn=by_loss,
+        best_mode="min",
+        preservation_policy=policy,
+        cleanup_tmp_directories=not read_only,
+        read_only=read_only,
+        create=not read_only,
+    )
+    try:
+        return ocp.CheckpointManager(
+            Path(workdir).resolve() / "checkpoints",
+            options=options,
+            item_names=("state", "about"),
+        )
+    except OSError as error:
+        raise unwritable(workdir, error) from error
+
+
+def save(orbax, step: int, state, facts: Mapping, loss: float) -> None:
+    """Writes one checkpoint through a manager and waits for it.
+
+    Raises:
+      GazeheadError: the disk is full or cannot be written.
+    """
+    import orbax.checkpoint as ocp
+
+    try:
+        orbax.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(facts)
+            ),
+            metrics={"loss": float(loss)},
+            force=True,
+        )
+        orbax.wait_until_finished()
+    except OSError as error:
+        raise unwritable(orbax.directory, error) from error
+    except ValueError as error:
+        # tensorstore reports a full disk as a status text.
+        if re.search("no space left|RESOURCE_EXHAUSTED", str(error), re.IGNORECASE):
+            raise unwritable(orbax.directory, OSError(28, "No space left")) from error
+        raise
+
+
+def restore(orbax, template) -> tuple[int, object, Mapping]:
+    """The latest step, its state in the template's structure, and its `about`."""
+    import orbax.checkpoint as ocp
+
+    step = orbax.latest_step()
+    restored = orbax.restore(
+        step,
+        args=ocp.args.Composite(
+            state=ocp.args.StandardRestore(template), about=ocp.args.JsonRestore()
+        ),
+    )
+    return step, restored["state"], restored["about"]

@@ -1,0 +1,250 @@
+"""Prepared sequences → normalised training windows, resident or streamed.
+
+Which windows a step sees is a pure function of (seed, step): a shuffled pass over all
+windows, then the next. Two readers hand them out. `ResidentWindows` keeps the whole
+split on the device and gathers inside the compiled step; `StreamedWindows` reads records
+through a grain `MapDataset` whose element *is* a step's batch, so that position is step
+and workers cannot change the stream. Both give the same windows.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Int
+
+from gazehead_jax.config import DataConfig, ModelConfig
+from gazehead_jax.errors import require
+from gazehead_jax.model import Windows
+from gazehead_jax.motion import Motion, Normaliser, mirror, resample
+
+MIRROR = np.float32([1, -1, -1])
+
+
+class WindowTable:
+    """Every admissible window of a split, and which of them a step sees.
+
+    Args:
+      motions: the split, random access.
+      data, model: what a window looks like.
+      normaliser: statistics to use; fitted to these motions if None.
+
+    Attributes:
+      normaliser: of the training split. With `data.mirror` its yaw and roll means are
+        0, so that mirroring is a change of sign in its units too.
+      sequence, start: `[n]` of each window, before mirroring.
+      frames: total frames after resampling.
+
+    Raises:
+      GazeheadError: no sequence, or none with an admissible window.
+    """
+
+    def __init__(
+        self,
+        motions: Sequence[Motion],
+        data: DataConfig,
+        model: ModelConfig,
+        normaliser: Normaliser | None = None,
+    ):
+        require(len(motions) > 0, f"{data.dataset}: the split has no sequence.")
+        self.motions, self.data, self.model = motions, data, model
+        self.length = model.context + data.horizon
+        tables, self._counts = [], []
+        self._pass = None, None
+
+        def scan() -> Iterator[Motion]:
+            for i in range(len(motions)):
+                motion = resample(motions[i], data.fps)
+                starts = _admissible(motion.valid, self.length, data, model)
+                tables.append(np.stack([np.full_like(starts, i), starts], -1))
+                self._counts.append(len(motion))
+                yield motion
+                if data.mirror:
+                    yield mirror(motion)
+
+        if normaliser is None:
+            self.normaliser = Normaliser.fit(scan())
+        else:
+            self.normaliser = normaliser
+            for _ in scan():
+                pass
+        self.sequence, self.start = np.concatenate(tables).T.astype(np.int32)
+        self.frames = sum(self._counts)
+        require(
+            len(self.start) > 0,
+            f"{data.dataset}: no sequence is long and valid enough for one window of "
+            f"{model.context} + {data.horizon} frames at {data.fps:g} fps with "
+            f"{data.min_valid:.0%} valid frames ({len(motions)} sequences, "
+            f"{self.frames} frames); use a shorter data.horizon or a lower "
+            "data.min_valid.",
+        )
+
+    def __len__(self) -> int:
+        """Windows in a pass, mirrored ones included."""
+        return len(self.start) * (2 if self.data.mirror else 1)
+
+    @functools.cached_property
+    def offsets(self) -> np.ndarray:
+        """`[sequences]` first frame of each sequence when all are laid end to end."""
+        return np.concatenate([[0], np.cumsum(self._counts)[:-1]]).astype(np.int32)
+
+    def order(self, seed: int, step: int, batch_size: int) -> Int[np.ndarray, " b"]:
+        """Window numbers of a step's global batch; number // 2 is mirrored if odd."""
+        positions = np.arange(step * batch_size, (step + 1) * batch_size)
+        passes = positions // len(self)
+        order = np.empty(batch_size, np.int64)
+        for number in np.unique(passes):
+            here = passes == number
+            order[here] = self._shuffled(seed, int(number))[positions[here] % len(self)]
+        return order
+
+    def _shuffled(self, seed: int, number: int) -> np.ndarray:
+        if self._pass[0] != (seed, number):
+            order = np.random.default_rng((seed, number)).permutation(len(self))
+            self._pass = (seed, number), order
+        return self._pass[1]
+
+    def normalised(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sequence i at the model's rate and in its units: gaze, head, valid."""
+        motion = resample(self.motions[i], self.data.fps)
+        head = motion.require_head()[:, : self.model.head_dim]
+        return (
+            self.normaliser.gaze(motion.gaze).astype(np.float32),
+            self.normaliser.head(head).astype(np.float32),
+            motion.valid,
+        )
+
+    def locate(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sequence, start and mirrored `[b]` of window numbers."""
+        if self.data.mirror:
+            order, mirrored = order // 2, order % 2 == 1
+        else:
+            mirrored = np.zeros(order.shape, bool)
+        return self.sequence[order], self.start[order], mirrored
+
+
+def _admissible(valid, length, data: DataConfig, model: ModelConfig) -> np.ndarray:
+    """Starts of the windows whose context is valid and whose horizon is enough so."""
+    if len(valid) < length:
+        return np.zeros(0, np.int64)
+    windows = np.lib.stride_tricks.sliding_window_view(valid, length)[:: data.stride]
+    good = windows[:, : model.context].all(-1)
+    good &= windows[:, model.context :].mean(-1) >= max(data.min_valid, 1e-9)
+    return np.flatnonzero(good) * data.stride
+
+
+class Places(struct.PyTreeNode):
+    """Where a batch of windows lies in a resident split."""
+
+    start: Int[Array, "*b"]
+    mirrored: Bool[Array, "*b"]
+
+
+class ResidentWindows:
+    """The whole split on the device; a batch is a few integers."""
+
+    def __init__(self, table: WindowTable):
+        self.table = table
+        parts = [table.normalised(i) for i in range(len(table.motions))]
+        gaze, head, valid = (np.concatenate(x) for x in zip(*parts, strict=True))
+        # What every device holds: Windows whose only window is the split.
+        self.constants = Windows(gaze=gaze, head=head, valid=valid)
+
+    def batch(self, order: np.ndarray) -> Places:
+        sequence, start, mirrored = self.table.locate(order)
+        return Places(start=self.table.offsets[sequence] + start, mirrored=mirrored)
+
+    def batches(self, order: Callable[[int], np.ndarray], steps: range) -> Iterator:
+        """The batches of steps, where `order(step)` are the window numbers wanted."""
+        for step in steps:
+            yield self.batch(order(step))
+
+    @staticmethod
+    def materialise(constants: Windows, places: Places, length: int) -> Windows:
+        """Places → windows, inside the compiled step."""
+        frames = places.start[:, None] + jnp.arange(length)
+        windows = jax.tree.map(lambda x: x[frames], constants)
+        sign = jnp.where(places.mirrored[:, None, None], MIRROR, 1)
+        return windows.replace(
+            gaze=windows.gaze * sign[..., :2],
+            head=windows.head * sign[..., : windows.head.shape[-1]],
+        )
+
+
+class StreamedWindows:
+    """Windows read record by record, for splits that do not fit on the device."""
+
+    constants = ()
+
+    def __init__(self, table: WindowTable):
+        self.table = table
+        self._cache: dict[int, tuple] = {}
+
+    def _sequence(self, i: int) -> tuple:
+        if i not in self._cache:
+            if len(self._cache) >= 256:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[i] = self.table.normalised(i)
+        return self._cache[i]
+
+    def batch(self, order: np.ndarray) -> Windows:
+        parts = []
+        for i, start, mirrored in zip(*self.table.locate(order), strict=True):
+            gaze, head, valid = (
+                x[start : start + self.table.length] for x in self._sequence(int(i))
+            )
+            if mirrored:
+                gaze, head = gaze * MIRROR[:2], head * MIRROR[: head.shape[-1]]
+            parts.append((gaze, head, valid))
+        gaze, head, valid = (np.stack(x) for x in zip(*parts, strict=True))
+        return Windows(gaze=gaze, head=head, valid=valid)
+
+    def batches(self, orders: Callable[[int], np.ndarray], steps: range) -> Iterator:
+        import grain
+
+        dataset = grain.MapDataset.source(steps).map(
+            lambda step: self.batch(orders(step))
+        )
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=16)
+        stream = dataset.to_iter_dataset(options)
+        workers = self.table.data.workers
+        if workers:
+            # grain's worker processes read absl's flags.
+            from absl import flags
+
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS.mark_as_parsed()
+            stream = stream.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=workers)
+            )
+        iterator = iter(stream)
+        try:
+            yield from iterator
+        finally:
+            if hasattr(iterator, "close"):
+                iterator.close()
+
+    @staticmethod
+    def materialise(constants, windows: Windows, length: int) -> Windows:
+        return windows
+
+
+def make_reader(table: WindowTable) -> ResidentWindows | StreamedWindows:
+    """The resident reader if the config or the size says so."""
+    megabytes = table.frames * (2 + table.model.head_dim + 1) * 4 / 2**20
+    resident = {
+        "always": True,
+        "never": False,
+        "auto": megabytes <= table.data.resident_mb,
+    }[table.data.resident]
+    return ResidentWindows(table) if resident else StreamedWindows(table)
+
+
+def fixed_windows(table: WindowTable, limit: int = 4096) -> Windows:
+    """Windows for validation: not mirrored, spread evenly over the split."""
+    step = max(1, -(-len(table.start) // limit))
+    order = np.arange(0, len(table.start), step) * (2 if table.data.mirror else 1)
+    return StreamedWindows(table).batch(order)

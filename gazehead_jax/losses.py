@@ -1,0 +1,85 @@
+"""The training objective of windows, from the true and the predicted motion."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from gazehead_jax.config import Config
+from gazehead_jax.model import CVAE, Gaussian, Windows
+
+
+def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Array, "*b"]:
+    """KL(q ‖ p) of diagonal normals, summed over z."""
+    ratio = jnp.exp(q.logvar - p.logvar)
+    distance = (q.mean - p.mean) ** 2 * jnp.exp(-p.logvar)
+    return 0.5 * (ratio + distance - 1 - q.logvar + p.logvar).sum(-1)
+
+
+def elbo_loss(
+    config: Config,
+    params,
+    windows: Windows,
+    key: jax.Array,
+    rows: Int[Array, " b"],
+    beta: Float[Array, ""],
+) -> tuple[Float[Array, " b"], dict[str, Float[Array, " b"]]]:
+    """Negative evidence lower bound of each window (Liu et al. 2025: ‖ĥ − h‖² + λ KL).
+
+    Squared errors are summed over the valid frames and channels of the horizon, in
+    units of the head's standard deviation, and KL over z and the periods.
+
+    Args:
+      config: the experiment.
+      params: of the model.
+      windows: normalised.
+      key: of this step. Noise belongs to a window's row in the *global* batch, so that
+        one device and many draw the same.
+      rows: global row of each window.
+      beta: weight of KL.
+
+    Returns:
+      Loss of each window, and its diagnostics.
+    """
+    c = config.model
+    horizon = windows.gaze.shape[1] - c.context
+    shapes = {
+        "noise": (horizon // c.period, c.latent),
+        "force": (horizon,),
+        "context": (c.context, c.head_dim),
+    }
+    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), 3))(rows)
+    noise = jax.vmap(lambda k: jax.random.normal(k, shapes["noise"]))(keys[:, 0])
+    force = jnp.ones((len(rows), horizon), bool)
+    if config.loss.self_feed > 0:
+        force = jax.vmap(
+            lambda k: jax.random.bernoulli(
+                k, 1 - config.loss.self_feed, shapes["force"]
+            )
+        )(keys[:, 1])
+    context_noise = None
+    if config.loss.context_noise > 0:
+        context_noise = config.loss.context_noise * jax.vmap(
+            lambda k: jax.random.normal(k, shapes["context"])
+        )(keys[:, 2])
+    prediction = CVAE(c).apply({"params": params}, windows, noise, force, context_noise)
+
+    valid = windows.valid[:, c.context :]
+    error = prediction.head - windows.head[:, c.context :]
+    # The inner `where` keeps a NaN at an invalid frame out of the gradient as well.
+    error = jnp.where(valid[..., None], error, 0)
+    recon = (error**2).sum((1, 2))
+    first = jax.tree.map(
+        lambda x: x[:, :: c.period], (prediction.posterior, prediction.prior)
+    )
+    kl = kl_divergence(*first).sum(-1)
+    mse = recon / jnp.maximum(valid.sum(-1) * c.head_dim, 1)
+    return recon + beta * kl, {"recon": recon, "kl": kl, "mse": mse}
+
+
+def beta_schedule(config: Config) -> optax.Schedule:
+    """KL annealing: 0 → beta over `beta_warmup_steps`."""
+    steps = config.loss.beta_warmup_steps
+    if not steps:
+        return optax.constant_schedule(config.loss.beta)
+    return optax.linear_schedule(0.0, config.loss.beta, steps)

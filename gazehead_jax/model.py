@@ -1,0 +1,281 @@
+"""The conditional VAE: posterior encoder, prior, and one decoder `step`.
+
+One step serves teacher-forced training, rollout and streaming. What the papers in the
+field write as separate models are settings of it (`config.ModelConfig`):
+
+  period = 12, carry_state = False, prior = "standard"   Liu et al., MVA 2025: one z and a
+      fresh GRU state for each window of 12 frames, conditioned on the last two heads
+  period = 1, carry_state = True, prior = "learned"      a latent per frame with
+      p(z_t | past, gaze), state carried without seams (VRNN, Chung et al. 2015)
+  period = 1, carry_state = False, context = 0           the paper's "w/o temporal"
+
+Everything here is in the normaliser's units. Dims: b batch, t time, c context frames,
+d head channels, z latent, h hidden, n periods in a window.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from gazehead_jax.config import ModelConfig
+
+
+class Gaussian(NamedTuple):
+    """A diagonal normal distribution."""
+
+    mean: Float[Array, "*b z"]
+    logvar: Float[Array, "*b z"]
+
+    def sample(self, noise: Float[Array, "*b z"]) -> Float[Array, "*b z"]:
+        return self.mean + jnp.exp(0.5 * self.logvar) * noise
+
+
+class Windows(struct.PyTreeNode):
+    """Training windows; the first c frames are the context, the rest the horizon.
+
+    Numbers at invalid frames have no influence on anything.
+    """
+
+    gaze: Float[Array, "b t 2"]
+    head: Float[Array, "b t d"]
+    valid: Bool[Array, "b t"]
+
+
+class Carry(struct.PyTreeNode):
+    """All that the decoder remembers between two frames.
+
+    Attributes:
+      hidden: GRU state.
+      z: latent of the current period.
+      recent: the last c heads.
+      context: the heads that condition the current period: `recent` at its start.
+      gaze: the last valid gaze; stands in while the eyes are closed.
+      t: frames since the start.
+    """
+
+    hidden: Float[Array, "b h"]
+    z: Float[Array, "b z"]
+    recent: Float[Array, "b c d"]
+    context: Float[Array, "b c d"]
+    gaze: Float[Array, "b 2"]
+    t: Int[Array, ""]
+
+
+class Frame(struct.PyTreeNode):
+    """What one step takes in. The last three are for training and None at test.
+
+    Attributes:
+      gaze: of this frame.
+      valid: whether `gaze` may be used.
+      noise: standard normal, for z.
+      posterior: the encoder's part of the posterior's parameters.
+      head: the true head.
+      force: whether the true head, not the model's own, becomes context.
+    """
+
+    gaze: Float[Array, "b 2"]
+    valid: Bool[Array, " b"]
+    noise: Float[Array, "b z"]
+    posterior: Float[Array, "b 2*z"] | None = None
+    head: Float[Array, "b d"] | None = None
+    force: Bool[Array, " b"] | None = None
+
+
+class Prediction(struct.PyTreeNode):
+    """What one step gives: the head, and the distributions of z at this frame (they
+    count only where a period starts)."""
+
+    head: Float[Array, "b d"]
+    prior: Gaussian
+    posterior: Gaussian | None
+
+
+class Step(nn.Module):
+    """Prior and decoder GRU for one frame: `(carry, frame) -> (carry, prediction)`."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, carry: Carry, frame: Frame) -> tuple[Carry, Prediction]:
+        c = self.config
+        b = frame.gaze.shape[0]
+        starts = carry.t % c.period == 0
+
+        gaze = jnp.where(frame.valid[:, None], frame.gaze, carry.gaze)
+        context = jnp.where(starts, carry.recent, carry.context)
+        hidden = carry.hidden
+        if not c.carry_state:
+            hidden = jnp.where(starts, 0, hidden)
+        past = context.reshape(b, -1)
+
+        prior = self._prior(jnp.concatenate([hidden, gaze, past], -1), frame.noise)
+        posterior = None
+        if frame.posterior is not None:
+            parameters = frame.posterior
+            if c.carry_state:
+                # Where the state is not carried it is 0 whenever a period starts.
+                parameters = parameters + nn.Dense(
+                    2 * c.latent, use_bias=False, name="posterior_state"
+                )(hidden)
+            posterior = _gaussian(parameters)
+        drawn = (posterior or prior).sample(frame.noise)
+        z = jnp.where(starts, drawn, carry.z)
+
+        hidden, _ = nn.GRUCell(c.hidden, name="gru")(
+            hidden, jnp.concatenate([gaze, z, past], -1)
+        )
+        head = nn.Dense(c.head_dim, name="head")(hidden)
+        if c.increments:
+            head = head + context[:, -1]
+
+        latest = head
+        if frame.head is not None:
+            force = frame.force & frame.valid
+            latest = jnp.where(force[:, None], frame.head, head)
+        recent = jnp.concatenate([carry.recent, latest[:, None]], 1)[:, 1:]
+        carry = Carry(
+            hidden=hidden, z=z, recent=recent, context=context, gaze=gaze, t=carry.t + 1
+        )
+        return carry, Prediction(head=head, prior=prior, posterior=posterior)
+
+    def _prior(self, state, noise) -> Gaussian:
+        if self.config.prior == "standard":
+            return Gaussian(jnp.zeros_like(noise), jnp.zeros_like(noise))
+        x = nn.tanh(nn.Dense(self.config.hidden // 2, name="prior_hidden")(state))
+        return _gaussian(nn.Dense(2 * self.config.latent, name="prior")(x))
+
+
+class Encoder(nn.Module):
+    """GRU over the frames of each period → the posterior's parameters `[b, n, 2 z]`."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, windows: Windows) -> Float[Array, "b n 2*z"]:
+        c = self.config
+        b, t, _ = windows.gaze.shape
+        n = (t - c.context) // c.period
+        mask = windows.valid[..., None]
+        x = jnp.concatenate(
+            [
+                jnp.where(mask, windows.gaze, 0),
+                jnp.where(mask, windows.head, 0),
+                mask.astype(windows.gaze.dtype),
+            ],
+            -1,
+        )
+        frames = x[:, c.context :].reshape(b * n, c.period, -1)
+        # The heads before each period, beside every frame of it.
+        before = jnp.arange(n)[:, None] * c.period + jnp.arange(c.context)
+        past = x[:, before, 2:].reshape(b * n, 1, -1)
+        past = jnp.broadcast_to(past, (b * n, c.period, past.shape[-1]))
+        state, _ = nn.RNN(
+            nn.GRUCell(c.hidden, name="gru"), return_carry=True, name="frames"
+        )(jnp.concatenate([frames, past], -1))
+        return nn.Dense(2 * c.latent, name="posterior")(state).reshape(b, n, -1)
+
+
+class CVAE(nn.Module):
+    """The model. `__call__` trains, `step` samples; both run `Step`."""
+
+    config: ModelConfig
+
+    def setup(self):
+        self.cell = Step(self.config)
+        self.encoder = Encoder(self.config)
+
+    def __call__(
+        self,
+        windows: Windows,
+        noise: Float[Array, "b n z"],
+        force: Bool[Array, "b t"],
+        context_noise: Float[Array, "b c d"] | None = None,
+    ) -> Prediction:
+        """Reconstructs the horizon of windows from the posterior.
+
+        Args:
+          windows: `[b, c + t]` frames.
+          noise: standard normal, a draw for each period.
+          force: where the true head becomes the next frame's context.
+          context_noise: added to the context heads that the decoder starts from.
+
+        Returns:
+          The prediction with a time axis: head `[b, t, d]`, Gaussians `[b, t, z]`.
+        """
+        c = self.config
+        posterior = self.encoder(windows)
+        past = jax.tree.map(lambda x: x[:, : c.context], windows)
+        ahead = jax.tree.map(lambda x: x[:, c.context :], windows)
+        frames = Frame(
+            gaze=ahead.gaze,
+            valid=ahead.valid,
+            noise=jnp.repeat(noise, c.period, axis=1),
+            posterior=jnp.repeat(posterior, c.period, axis=1),
+            head=ahead.head,
+            force=force,
+        )
+        carry = initial_carry(c, past.head, past.gaze, past.valid)
+        if context_noise is not None:
+            carry = carry.replace(recent=carry.recent + context_noise)
+        body = nn.remat(Step.__call__) if c.remat else Step.__call__
+        scan = nn.scan(
+            body,
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            in_axes=1,
+            out_axes=1,
+        )
+        return scan(self.cell, carry, frames)[1]
+
+    def step(self, carry: Carry, frame: Frame) -> tuple[Carry, Prediction]:
+        """One frame; at test z comes from the prior."""
+        return self.cell(carry, frame)
+
+
+def initial_carry(
+    config: ModelConfig,
+    head: Float[Array, "b c d"],
+    gaze: Float[Array, "b c 2"],
+    valid: Bool[Array, "b c"],
+) -> Carry:
+    """The decoder's memory after the context frames.
+
+    Invalid context heads are replaced by the mean head (0), and without a valid gaze
+    the mean gaze stands in until the first one.
+    """
+    b = head.shape[0]
+    recent = jnp.where(valid[..., None], head, 0)
+    last = jnp.zeros((b, 2), gaze.dtype)
+    for i in range(config.context):
+        last = jnp.where(valid[:, i, None], gaze[:, i], last)
+    return Carry(
+        hidden=jnp.zeros((b, config.hidden), head.dtype),
+        z=jnp.zeros((b, config.latent), head.dtype),
+        recent=recent,
+        context=recent,
+        gaze=last,
+        t=jnp.zeros((), jnp.int32),
+    )
+
+
+def init_params(config: ModelConfig, key: jax.Array) -> dict:
+    """Fresh parameters."""
+    b, t = 1, config.context + config.period
+    windows = Windows(
+        gaze=jnp.zeros((b, t, 2)),
+        head=jnp.zeros((b, t, config.head_dim)),
+        valid=jnp.ones((b, t), bool),
+    )
+    noise = jnp.zeros((b, 1, config.latent))
+    force = jnp.ones((b, config.period), bool)
+    return CVAE(config).init(key, windows, noise, force)["params"]
+
+
+def _gaussian(parameters: Float[Array, "*b 2*z"]) -> Gaussian:
+    mean, logvar = jnp.split(parameters, 2, axis=-1)
+    # Keeps exp() finite whatever the input; trained values stay far inside.
+    return Gaussian(mean, jnp.clip(logvar, -12.0, 6.0))

@@ -1,0 +1,267 @@
+"""Head motion for any gaze: chunked autoregressive rollout, and one frame at a time.
+
+The model's `step` runs under `lax.scan` over chunks of fixed length with the state
+carried between them, so that any length compiles once and memory stays constant.
+
+The noise of a sample belongs to (its key, the period's number since the start), not to
+the chunk: the same key gives the same sample on any chunk size, a longer rollout begins
+with the shorter one, and K samples together are the K samples one by one.
+"""
+
+import functools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+
+from gazehead_jax.checkpoint import Checkpoint
+from gazehead_jax.config import ModelConfig
+from gazehead_jax.errors import require
+from gazehead_jax.model import CVAE, Carry, Frame, initial_carry
+from gazehead_jax.motion import Motion, resample
+
+CHUNK = 256
+
+
+class RolloutState(struct.PyTreeNode):
+    """All that a rollout carries from chunk to chunk.
+
+    Attributes:
+      carry: the decoder's memory, one row a sample.
+      keys: one key a sample; never split or replaced.
+    """
+
+    carry: Carry
+    keys: Key[Array, " s"] | UInt32[Array, "s k"]
+
+
+def sample_keys(seed: int, num_samples: int, first: int = 0) -> Key[Array, " s"]:
+    """Keys of samples `first … first + num_samples - 1` of a seed."""
+    numbers = jnp.arange(first, first + num_samples)
+    return jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(
+        numbers
+    )
+
+
+def initial_state(
+    checkpoint: Checkpoint, keys: Key[Array, " s"], context: Motion | None = None
+) -> RolloutState:
+    """The state before the first frame.
+
+    Args:
+      checkpoint: the model.
+      keys: one a sample.
+      context: motion at the model's rate that has just happened; its last frames
+        condition the start. Without it the head starts from the mean pose.
+
+    Raises:
+      GazeheadError: the context is at another rate or shorter than the model needs.
+    """
+    c, s = checkpoint.config.model, len(keys)
+    shape = (s, c.context)
+    head, gaze = jnp.zeros((*shape, c.head_dim)), jnp.zeros((*shape, 2))
+    valid = jnp.ones(shape, bool)
+    if context is not None and c.context:
+        fps = checkpoint.config.data.fps
+        require(
+            abs(context.fps - fps) < 1e-3 * fps and len(context) >= c.context,
+            f"the context must be at the model's {fps:g} fps with at least {c.context} "
+            f"frames, got {len(context)} frames at {context.fps:g} fps.",
+        )
+        last = context[-c.context :]
+        n = checkpoint.normaliser
+        head = jnp.broadcast_to(
+            n.head(last.require_head()[:, : c.head_dim]), head.shape
+        )
+        gaze = jnp.broadcast_to(n.gaze(last.gaze), gaze.shape)
+        valid = jnp.broadcast_to(last.valid, shape)
+    return RolloutState(carry=initial_carry(c, head, gaze, valid), keys=keys)
+
+
+def _noise(
+    keys, config: ModelConfig, t0: Int[Array, ""], length: int
+) -> Float[Array, "t s z"]:
+    """Standard normals of frames t0 … t0 + length - 1: one draw a period."""
+    first = t0 // config.period
+    periods = first + jnp.arange((length - 1) // config.period + 2)
+
+    def draw(key, period):
+        return jax.random.normal(jax.random.fold_in(key, period), (config.latent,))
+
+    drawn = jax.vmap(lambda p: jax.vmap(lambda k: draw(k, p))(keys))(periods)
+    return drawn[(t0 + jnp.arange(length)) // config.period - first]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def rollout_chunk(
+    config: ModelConfig,
+    params,
+    state: RolloutState,
+    gaze: Float[Array, "s t 2"],
+    valid: Bool[Array, "s t"],
+) -> tuple[RolloutState, Float[Array, "s t d"]]:
+    """`lax.scan` of the model's step over one chunk, in the normaliser's units."""
+    model = CVAE(config)
+    length = gaze.shape[1]
+    frames = Frame(
+        gaze=jnp.swapaxes(gaze, 0, 1),
+        valid=jnp.swapaxes(valid, 0, 1),
+        noise=_noise(state.keys, config, state.carry.t, length),
+    )
+
+    def body(carry, frame):
+        carry, prediction = model.apply(
+            {"params": params}, carry, frame, method=CVAE.step
+        )
+        return carry, prediction.head
+
+    carry, heads = jax.lax.scan(body, state.carry, frames)
+    return state.replace(carry=carry), jnp.swapaxes(heads, 0, 1)
+
+
+def rollout(
+    checkpoint: Checkpoint,
+    state: RolloutState,
+    gaze: Float[np.ndarray, "s t 2"],
+    valid: Bool[np.ndarray, "s t"],
+    chunk: int = CHUNK,
+) -> Iterator[Float[np.ndarray, "s n 3"]]:
+    """Heads in radians, chunk by chunk, at the model's rate.
+
+    Args:
+      checkpoint: the model.
+      state: from `initial_state`.
+      gaze: radians, at the model's rate; one row a sample.
+      valid: where `gaze` may be used.
+      chunk: frames at a time; only speed and memory depend on it.
+
+    Yields:
+      `[samples, frames, 3]`; roll is 0 for a model of (pitch, yaw).
+    """
+    config, normaliser = checkpoint.config.model, checkpoint.normaliser
+    params = jax.tree.map(jnp.asarray, checkpoint.params)
+    length = gaze.shape[1]
+    for start in range(0, length, chunk):
+        piece = slice(start, start + chunk)
+        n = min(chunk, length - start)
+        # The last chunk is padded with invalid frames: nothing compiles anew.
+        padding = ((0, 0), (0, chunk - n))
+        inputs = np.pad(normaliser.gaze(gaze[:, piece]), (*padding, (0, 0)))
+        usable = np.pad(valid[:, piece], padding)
+        inputs = np.where(usable[..., None], inputs, 0).astype(np.float32)
+        state, heads = rollout_chunk(config, params, state, inputs, usable)
+        yield _to_radians(checkpoint, heads)[:, :n]
+
+
+def _to_radians(checkpoint: Checkpoint, heads) -> np.ndarray:
+    heads = checkpoint.normaliser.head_inverse(np.asarray(heads))
+    missing = 3 - heads.shape[-1]
+    return np.pad(heads, [(0, 0)] * (heads.ndim - 1) + [(0, missing)]).astype(
+        np.float32
+    )
+
+
+def sample(
+    checkpoint: Checkpoint,
+    motion: Motion,
+    *,
+    num_samples: int = 1,
+    seed: int = 0,
+    context: Motion | None = None,
+    chunk: int = CHUNK,
+) -> list[Motion]:
+    """Head motions for a gaze sequence.
+
+    Args:
+      checkpoint: the model (`gazehead_jax.load`).
+      motion: gaze at any rate; its own head is ignored.
+      num_samples: different heads for the same gaze.
+      seed: same seed, same heads.
+      context: what has just happened, see `initial_state`.
+      chunk: see `rollout`.
+
+    Returns:
+      `num_samples` motions with the input's gaze, rate and length.
+
+    Raises:
+      GazeheadError: no valid gaze frame, or a count or chunk below 1.
+    """
+    require(num_samples >= 1, f"num_samples must be ≥ 1, got {num_samples}.")
+    require(chunk >= 1, f"chunk must be ≥ 1, got {chunk}.")
+    require(seed >= 0, f"seed must be ≥ 0, got {seed}.")
+    require(
+        bool(motion.valid.any()),
+        f"motion {motion.source!r} has zero valid gaze frames; there is nothing to "
+        "follow.",
+    )
+    fps = checkpoint.config.data.fps
+    driving = resample(_held(motion.replace(head=None), 1 / fps), fps)
+    state = initial_state(checkpoint, sample_keys(seed, num_samples), context)
+    gaze = np.broadcast_to(driving.gaze, (num_samples, *driving.gaze.shape))
+    valid = np.broadcast_to(driving.valid, gaze.shape[:2])
+    heads = np.concatenate(list(rollout(checkpoint, state, gaze, valid, chunk)), axis=1)
+    made = {"model": checkpoint.name, "model_fps": fps, "seed": seed}
+    return [
+        _at_rate_of(
+            motion, Motion(gaze=driving.gaze, head=head, fps=fps), made | {"sample": i}
+        )
+        for i, head in enumerate(heads)
+    ]
+
+
+def _held(motion: Motion, seconds: float) -> Motion:
+    """The motion with its last frame held on, so that resampling never falls short."""
+    extra = int(np.ceil(seconds * motion.fps)) + 1
+    return motion.replace(
+        gaze=np.concatenate([motion.gaze, np.repeat(motion.gaze[-1:], extra, 0)]),
+        valid=np.concatenate([motion.valid, np.repeat(motion.valid[-1:], extra)]),
+    )
+
+
+def _at_rate_of(motion: Motion, generated: Motion, facts: dict) -> Motion:
+    generated = resample(generated, motion.fps, smooth=True)
+    return motion.replace(
+        head=generated.head[: len(motion)],
+        source=f"{motion.source or 'gaze'} → {facts['model']}",
+        meta={**motion.meta, "generated": facts},
+    )
+
+
+class HeadStream:
+    """One gaze in, one head out, for live use; equal to the rollout of all frames.
+
+    Example:
+      stream = HeadStream(gazehead_jax.load("out/demo/model"))
+      head = stream.step(gaze)  # [2] radians → [samples, 3] radians
+
+    Args:
+      checkpoint: the model; call at its rate, `stream.fps`.
+      num_samples, seed: as in `sample`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, num_samples: int = 1, seed: int = 0):
+        self._checkpoint = checkpoint
+        self._params = jax.tree.map(jnp.asarray, checkpoint.params)
+        self._state = initial_state(checkpoint, sample_keys(seed, num_samples))
+        self._shape = (num_samples, 1, 2)
+        self.fps = checkpoint.config.data.fps
+
+    def step(
+        self, gaze: Float[np.ndarray, "2"], valid: bool = True
+    ) -> Float[np.ndarray, "s 3"]:
+        """The heads of this frame.
+
+        Args:
+          gaze: (pitch, yaw) in radians.
+          valid: False during a blink; the last valid gaze stands in.
+        """
+        gaze = self._checkpoint.normaliser.gaze(np.asarray(gaze, np.float32))
+        gaze = np.broadcast_to(gaze if valid else np.zeros(2, np.float32), self._shape)
+        usable = np.full(self._shape[:2], valid)
+        self._state, heads = rollout_chunk(
+            self._checkpoint.config.model, self._params, self._state, gaze, usable
+        )
+        return _to_radians(self._checkpoint, heads)[:, 0]

@@ -1,0 +1,393 @@
+"""Training: experiment config + prepared dataset → checkpoints in a workdir."""
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import functools
+import platform
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from gazehead_jax import checkpoint as checkpoints
+from gazehead_jax import parallel
+from gazehead_jax.build import open_split
+from gazehead_jax.config import Config
+from gazehead_jax.data import WindowTable, fixed_windows, make_reader
+from gazehead_jax.errors import GazeheadError, require
+from gazehead_jax.files import unwritable
+from gazehead_jax.losses import beta_schedule, elbo_loss
+from gazehead_jax.model import init_params
+from gazehead_jax.reporting import Report
+from gazehead_jax.version import __version__
+
+# Fields that a resumed run may change: none alters what is computed.
+FREE_ON_RESUME = (
+    "train.steps",
+    "train.log_every",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.parallel",
+    "data.resident",
+    "data.resident_mb",
+    "data.workers",
+)
+
+
+class TrainState(struct.PyTreeNode):
+    """All that a step changes, and the key that its noise is folded from."""
+
+    step: jax.Array
+    params: dict
+    opt_state: optax.OptState
+    key: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What a run came to.
+
+    Attributes:
+      workdir: holds the checkpoints.
+      step: the last one done.
+      validation_loss: of the last evaluation, nan before the first.
+      interrupted: stopped by SIGTERM; the same command goes on.
+    """
+
+    workdir: Path
+    step: int
+    validation_loss: float
+    interrupted: bool
+
+
+def make_tx(config: Config) -> optax.GradientTransformation:
+    """Adam with clipping, warm-up and the schedule of the config."""
+    o = config.optimizer
+    decay = max(config.train.steps - o.warmup_steps, 1)
+    rate = {
+        "constant": optax.constant_schedule(o.learning_rate),
+        "cosine": optax.cosine_decay_schedule(o.learning_rate, decay),
+    }[o.schedule]
+    if o.warmup_steps:
+        warmup = optax.linear_schedule(0.0, o.learning_rate, o.warmup_steps)
+        rate = optax.join_schedules([warmup, rate], [o.warmup_steps])
+    return optax.chain(optax.clip_by_global_norm(o.clip_norm), optax.adam(rate))
+
+
+def init_state(config: Config) -> TrainState:
+    """The state before the first step."""
+    init_key, key = jax.random.split(jax.random.key(config.train.seed))
+    params = init_params(config.model, init_key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=make_tx(config).init(params),
+        key=key,
+    )
+
+
+def make_train_step(config: Config, materialise):
+    """`(state, data, (payload, rows), axis_name) -> (state, diagnostics [steps])`.
+
+    Runs as many steps as the batch's leading axis has, in one `lax.scan`.
+
+    Args:
+      config: the experiment.
+      materialise: `(data, payload) -> Windows` of one step.
+    """
+    tx, beta_at = make_tx(config), beta_schedule(config)
+
+    def one_step(state: TrainState, data, payload, rows, axis_name):
+        windows = materialise(data, payload)
+        key = jax.random.fold_in(state.key, state.step)
+        beta = jnp.asarray(beta_at(state.step), jnp.float32)
+
+        def loss_fn(params):
+            loss, diagnostics = elbo_loss(config, params, windows, key, rows, beta)
+            return loss.mean(), jax.tree.map(jnp.mean, diagnostics)
+
+        (loss, diagnostics), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+            state.params
+        )
+        grads = parallel.mean(grads, axis_name)
+        diagnostics = parallel.mean({"loss": loss, **diagnostics}, axis_name)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+        diagnostics |= {"grad_norm": optax.global_norm(grads), "beta": beta}
+        return state, diagnostics
+
+    def train_step(state, data, batch, axis_name=None):
+        def body(state, xs):
+            return one_step(state, data, *xs, axis_name)
+
+        return jax.lax.scan(body, state, batch)
+
+    return train_step
+
+
+def make_evaluate(config: Config, windows):
+    """`params -> {"loss", …}` on fixed windows, with fixed noise and the final beta."""
+    rows, key = jnp.arange(len(windows.valid)), jax.random.key(0)
+    beta = jnp.float32(config.loss.beta)
+
+    @jax.jit
+    def evaluate(params, windows):
+        loss, diagnostics = elbo_loss(config, params, windows, key, rows, beta)
+        return jax.tree.map(jnp.mean, {"loss": loss, **diagnostics})
+
+    return lambda params: {k: float(v) for k, v in evaluate(params, windows).items()}
+
+
+def fit(
+    config: Config,
+    workdir: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    quiet: bool = False,
+) -> FitResult:
+    """Trains, or goes on with, the experiment in `workdir`.
+
+    A run that was killed resumes from its latest checkpoint and computes the same bits
+    as one that was not. SIGTERM saves and returns.
+
+    Args:
+      config: the experiment.
+      workdir: for checkpoints, `log.jsonl` and TensorBoard files.
+      data_dir: where datasets are prepared (TFDS's default if None).
+      quiet: no progress display.
+
+    Raises:
+      GazeheadError: a workdir in use or of another config, unusable data, more devices
+        than the batch has rows, a full disk, or a loss that is not finite.
+    """
+    workdir = Path(workdir)
+    spread = parallel.Parallel(config.train.parallel, config.train.batch_size)
+    with _locked(workdir), contextlib.closing(checkpoints.manager(workdir)) as orbax:
+        train = WindowTable(
+            open_split(config.data.dataset, "train", data_dir),
+            config.data,
+            config.model,
+        )
+        state, start = _resume_or_init(config, orbax, train)
+        validation = WindowTable(
+            open_split(config.data.dataset, "validation", data_dir),
+            dataclasses.replace(config.data, mirror=False),
+            config.model,
+            train.normaliser,
+        )
+        evaluate = make_evaluate(config, fixed_windows(validation))
+        facts = checkpoints.about(config, train.normaliser, _provenance(config, train))
+        run = _Run(config, spread, orbax, evaluate, facts, train)
+        with (
+            Report(
+                workdir,
+                start,
+                config.train.steps,
+                config.name,
+                quiet=quiet or jax.process_index() > 0,
+            ) as report,
+            _sigterm() as stop,
+        ):
+            step, loss, interrupted = run.loop(state, start, report, stop)
+    return FitResult(workdir, step, loss, interrupted)
+
+
+class _Run:
+    """The loop, with what stays the same during it."""
+
+    def __init__(self, config, spread, orbax, evaluate, facts, table):
+        self.config, self.spread, self.orbax = config, spread, orbax
+        self.evaluate, self.facts, self.table = evaluate, facts, table
+        self.reader = make_reader(table)
+
+    def loop(self, state: TrainState, start: int, report: Report, stop) -> tuple:
+        """Runs from `start`; returns (last step, validation loss, interrupted)."""
+        c = self.config.train
+        materialise = functools.partial(
+            self.reader.materialise, length=self.table.length
+        )
+        step_fn = self.spread.compile(make_train_step(self.config, materialise))
+        data = self.spread.replicate(self.reader.constants)
+        state = self.spread.replicate(state)
+        pending, validation, saved = [], float("nan"), start
+        step = start
+        for batch in self._calls(start):
+            state, diagnostics = step_fn(state, data, batch)
+            pending.append((step, diagnostics))
+            step += c.steps_per_call
+            interrupted = stop.asked or self._preempted(step)
+            last = step == c.steps or interrupted
+            if step % c.log_every == 0 or last:
+                report.record(step, "train", self._collect(pending))
+                pending = []
+            if step % c.eval_every == 0 or last:
+                values = self.evaluate(self.spread.unreplicate(state.params))
+                validation = values["loss"]
+                report.record(step, "validation", values)
+            if step % c.checkpoint_every == 0 or last:
+                if pending:
+                    self._collect(pending)  # never save what is not finite
+                host = self.spread.unreplicate(state)
+                loss = validation
+                if step % c.eval_every and not last:
+                    loss = self.evaluate(host.params)["loss"]
+                checkpoints.save(self.orbax, step, host, self.facts, loss)
+                saved = step
+            if interrupted:
+                break
+        if saved > start:
+            self.spread.assert_equal_everywhere(state.params)
+        return step, validation, step < c.steps
+
+    def _calls(self, start: int) -> Iterator:
+        """The batches of each call: (payload, rows), stacked over its steps."""
+        c = self.config.train
+        rows = self.spread.local_rows
+
+        order = functools.partial(_local_order, self.table, c.seed, c.batch_size, rows)
+        batches = self.reader.batches(order, range(start, c.steps))
+        with contextlib.closing(batches):
+            for _ in range(start, c.steps, c.steps_per_call):
+                payloads = [next(batches) for _ in range(c.steps_per_call)]
+                payload = jax.tree.map(lambda *x: np.stack(x), *payloads)
+                call_rows = np.tile(rows.astype(np.int32), (c.steps_per_call, 1))
+                yield self.spread.shard((payload, call_rows))
+
+    def _collect(self, pending) -> dict[str, float]:
+        """Means of the diagnostics since the last record; stops at the first NaN."""
+        first = pending[0][0]
+        host = [self.spread.unreplicate(d) for _, d in pending]
+        series = {k: np.concatenate([h[k] for h in host]) for k in host[0]}
+        bad = np.flatnonzero(~np.isfinite(series["loss"]))
+        if len(bad):
+            raise GazeheadError(
+                f"the loss is not finite ({series['loss'][bad[0]]}) at step "
+                f"{first + bad[0]}; the last checkpoint is step "
+                f"{self.orbax.latest_step() or 0}. Lower optimizer.learning_rate or look "
+                "at the data."
+            )
+        return {k: float(v.mean()) for k, v in series.items()}
+
+    def _preempted(self, step: int) -> bool:
+        return jax.process_count() > 1 and self.orbax.reached_preemption(step)
+
+
+def _local_order(table, seed, batch_size, rows, step):
+    return table.order(seed, step, batch_size)[rows]
+
+
+def _resume_or_init(config, orbax, table) -> tuple[TrainState, int]:
+    state = init_state(config)
+    if orbax.latest_step() is None:
+        return state, 0
+    template = jax.tree.map(lambda x: jax.device_put(x, jax.local_devices()[0]), state)
+    folder = orbax.directory
+    try:
+        step, state, facts = checkpoints.restore(orbax, template)
+    except ValueError as error:
+        step, facts = orbax.latest_step(), None
+        cause = error
+    if facts is None:
+        raise GazeheadError(
+            f"{folder}: the checkpoint of step {step} does not fit this config "
+            f"({str(cause).splitlines()[0][:160]}); use another --workdir."
+        ) from cause
+    old, normaliser, _ = checkpoints.read_about(facts, folder)
+    _same_experiment(old, config, folder)
+    require(
+        normaliser.to_dict() == table.normaliser.to_dict(),
+        f"{folder}: {config.data.dataset!r} is not the data that this run was trained "
+        "on (its statistics differ); use another --workdir.",
+    )
+    return state, step
+
+
+def _same_experiment(old: Config, new: Config, folder) -> None:
+    def flat(config):
+        return {
+            f"{section}.{k}": v
+            for section, values in config.to_dict().items()
+            if isinstance(values, dict)
+            for k, v in values.items()
+        }
+
+    free = set(FREE_ON_RESUME)
+    if new.optimizer.schedule == "cosine":
+        free.discard("train.steps")
+    before, after = flat(old), flat(new)
+    differing = sorted(k for k in after if k not in free and before[k] != after[k])
+    require(
+        not differing,
+        f"{folder} holds a run of another config: "
+        + ", ".join(f"{k} was {before[k]!r}, is {after[k]!r}" for k in differing[:3])
+        + "; use another --workdir.",
+    )
+
+
+def _provenance(config: Config, table: WindowTable) -> dict:
+    import flax
+
+    return {
+        "dataset": config.data.dataset,
+        "sequences": len(table.motions),
+        "windows": len(table),
+        "gazehead_jax": __version__,
+        "jax": jax.__version__,
+        "flax": flax.__version__,
+        "python": platform.python_version(),
+        "devices": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+@contextlib.contextmanager
+def _locked(workdir: Path) -> Iterator[None]:
+    """Only one run writes to a workdir; the lock goes with the process that holds it."""
+    if jax.process_index() > 0:
+        yield
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = (workdir / ".lock").open("w")
+    except OSError as error:
+        raise unwritable(workdir, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GazeheadError(
+                f"{workdir} is in use by another training run; wait for it or choose "
+                "another --workdir."
+            ) from error
+        yield
+
+
+class _Stop:
+    asked = False
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[_Stop]:
+    """Turns SIGTERM into a request that the loop sees; only in the main thread."""
+    stop = _Stop()
+
+    def ask(*_):
+        stop.asked = True
+
+    try:
+        before = signal.signal(signal.SIGTERM, ask)
+    except ValueError:  # not the main thread: nothing to catch
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
