@@ -1,0 +1,272 @@
+"""Figures for a human eye: trajectories, head share, training curves.
+
+matplotlib is imported when a figure is drawn. Angles are degrees here and nowhere else.
+The format follows the path's suffix (.png, .pdf, .svg); a figure is written whole or
+not at all.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from gazehead_jax.coordination import Shifts, head_share
+from gazehead_jax.errors import GazeheadError, require
+from gazehead_jax.files import atomic_path
+from gazehead_jax.motion import GAZE_CHANNELS, HEAD_CHANNELS, Array, Motion
+
+# Okabe & Ito's palette: told apart with any colour vision.
+_REAL, _GENERATED, _GAZE, _SPARE = "#000000", "#0072B2", "#D55E00", "#009E73"
+_SIGN = {"pitch": "up", "yaw": "image left", "roll": "clockwise"}
+_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def plot_trajectories(
+    motion: Motion, samples: Float[Array, "s t d"], path: str | os.PathLike
+) -> None:
+    """Gaze, the real head and the generated heads over time, one panel an axis.
+
+    Samples show as the bands that hold the middle 50 % and 90 % of them, with the first
+    three drawn singly. Lines break at invalid frames.
+
+    Args:
+      motion: the real one; without a head only the samples are shown.
+      samples: s generated heads for its gaze, radians, d = 2 or 3.
+      path: where to write.
+
+    Raises:
+      GazeheadError: shapes do not fit, matplotlib is missing, or path is not a figure's.
+    """
+    samples = np.asarray(samples, np.float64)
+    require(
+        samples.shape[0] > 0
+        and samples.shape[1] == len(motion)
+        and samples.shape[2] in (2, 3),
+        f"plot: samples must be [s, {len(motion)}, 2 or 3] for this motion, got "
+        f"{samples.shape}.",
+    )
+    time = np.arange(len(motion)) / motion.fps
+    axes = HEAD_CHANNELS[: samples.shape[-1]]
+    figure = _figure((9.0, 1.3 + 2.1 * len(axes)))
+    panels = figure.subplots(len(axes), 1, sharex=True, squeeze=False)[:, 0]
+    gaps = np.where(motion.valid, 0, np.nan)
+    degrees = np.rad2deg(samples)
+    for i, (axis, panel) in enumerate(zip(axes, panels, strict=True)):
+        if len(samples) > 1:
+            for level, alpha in ((90, 0.18), (50, 0.35)):
+                low, high = np.percentile(
+                    degrees[..., i], [50 - level / 2, 50 + level / 2], axis=0
+                )
+                panel.fill_between(
+                    time,
+                    low,
+                    high,
+                    color=_GENERATED,
+                    alpha=alpha,
+                    linewidth=0,
+                    label=f"generated, middle {level} %",
+                )
+        for j, sample in enumerate(degrees[:3, :, i]):
+            label = None if j else "single samples" if len(samples) > 1 else "generated"
+            panel.plot(time, sample, color=_GENERATED, linewidth=0.9, label=label)
+        if axis in GAZE_CHANNELS:
+            gaze = np.rad2deg(motion.gaze[:, i]) + gaps
+            panel.plot(time, gaze, color=_GAZE, linewidth=0.8, label="gaze (input)")
+        if motion.head is not None:
+            head = np.rad2deg(motion.head[:, i]) + gaps
+            panel.plot(time, head, color=_REAL, linewidth=2, label="real head")
+        panel.set_ylabel(f"{axis} (°)\n+ is {_SIGN[axis]}")
+        _tidy(panel)
+    panels[-1].set_xlabel("time (s)")
+    panels[-1].set_xlim(0, max(time[-1], 1 / motion.fps))
+    _legend(figure, panels[0])
+    _save(figure, path)
+
+
+def plot_head_share(
+    shifts: Mapping[str, Shifts], path: str | os.PathLike, *, max_points: int = 1500
+) -> None:
+    """Δhead against Δgaze of each settled gaze shift, and the hinge fitted to them.
+
+    Args:
+      shifts: name (as "real", "generated") → its shifts; up to three, drawn in order.
+      path: where to write.
+      max_points: dots drawn for each, so that a crowd stays legible; the fit uses all.
+
+    Raises:
+      GazeheadError: none or more than three names, matplotlib is missing, or path is
+        not a figure's.
+    """
+    colours = (_REAL, _GENERATED, _SPARE)
+    require(
+        1 <= len(shifts) <= len(colours),
+        f"plot: head share takes one to {len(colours)} sets of shifts, got "
+        f"{len(shifts)}.",
+    )
+    figure = _figure((9.0, 5.0 + 0.25 * len(shifts)))
+    panels = figure.subplots(1, 2)
+    for i, (axis, panel) in enumerate(zip(GAZE_CHANNELS, panels, strict=True)):
+        reach = 5.0
+        panel.axline((0, 0), slope=1, color="0.6", linewidth=1, linestyle=":")
+        for (name, found), colour in zip(shifts.items(), colours, strict=False):
+            gaze = np.rad2deg(found.gaze[found.settled, i])
+            head = np.rad2deg(found.head[found.settled, i])
+            step = max(1, -(-len(gaze) // max_points))
+            panel.scatter(
+                gaze[::step], head[::step], s=10, color=colour, alpha=0.4, linewidth=0
+            )
+            hinge = head_share(found, axis).hinge
+            label = f"{name} (n = {len(gaze)}): too few shifts for a fit"
+            if np.isfinite(hinge.slope):
+                theta0 = np.rad2deg(hinge.theta0)
+                label = (
+                    f"{name} (n = {len(gaze)}): slope {hinge.slope:.2f} beyond "
+                    f"{theta0:.1f}°"
+                )
+            if len(gaze):
+                reach = max(reach, np.abs(gaze).max())
+            x = np.linspace(-reach, reach, 400)
+            line = np.rad2deg(hinge(np.deg2rad(x)))
+            panel.plot(x, line, color=colour, linewidth=2.2, label=label)
+        panel.set_xlim(-1.05 * reach, 1.05 * reach)
+        panel.set_ylim(-1.05 * reach, 1.05 * reach)
+        panel.set_box_aspect(1)
+        panel.set_title(axis)
+        panel.set_xlabel(f"gaze shift (°), + is {_SIGN[axis]}")
+        _tidy(panel)
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+    panels[0].set_ylabel("head movement with it (°)\n(dotted: head does it all)")
+    _save(figure, path)
+
+
+def plot_training(log_path: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Training curves of a JSON-lines log, one panel a series.
+
+    A line is an object with an integer "step", a "split" ("train" when left out) and
+    numbers; each other key is a series. A last line cut short by a crash is ignored.
+
+    Raises:
+      GazeheadError: the log cannot be read or holds no series, matplotlib is missing,
+        or path is not a figure's.
+    """
+    series = _read_log(Path(log_path))
+    names = list(series)
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = _figure((3.6 * columns + 0.4, 2.5 * rows + 0.6))
+    panels = figure.subplots(rows, columns, squeeze=False)
+    splits = dict.fromkeys(split for name in names for split in series[name])
+    colours = dict(zip(splits, (_GENERATED, _GAZE, _SPARE, _REAL, "0.5"), strict=False))
+    for panel, name in zip(panels.flat, names, strict=False):
+        values = []
+        for split, points in series[name].items():
+            step, value = np.array(points, np.float64).T
+            # Rare points get markers: a line through three of them says too much.
+            marker = "o" if len(step) <= 30 else None
+            panel.plot(
+                step,
+                value,
+                color=colours.get(split, "0.5"),
+                linewidth=1.5,
+                marker=marker,
+                markersize=3.5,
+                label=split,
+            )
+            values.append(value[np.isfinite(value)])
+        values = np.concatenate(values)
+        if len(values) and values.min() > 0 and values.max() > 50 * values.min():
+            panel.set_yscale("log")
+        panel.set_title(name)
+        panel.set_xlabel("step")
+        _tidy(panel)
+    for panel in panels.flat[len(names) :]:
+        panel.set_visible(False)
+    _legend(figure, *panels.flat[: len(names)])
+    _save(figure, path)
+
+
+def _read_log(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Series → split → (step, value) points."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GazeheadError(
+            f"{path}: the training log could not be read ({error})."
+        ) from error
+    series: dict = {}
+    for i, line in enumerate(lines):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            if i == len(lines) - 1:
+                break
+            raise GazeheadError(
+                f"{path}: line {i + 1} must be a JSON object, got {line[:40]!r}."
+            ) from error
+        require(
+            isinstance(record, dict) and isinstance(record.get("step"), int),
+            f'{path}: line {i + 1} must be an object with an integer "step", got '
+            f"{line[:40]!r}.",
+        )
+        for key, value in record.items():
+            if key not in ("step", "split") and isinstance(value, int | float):
+                points = series.setdefault(key, {})
+                points.setdefault(str(record.get("split", "train")), []).append(
+                    (float(record["step"]), float(value))
+                )
+    require(bool(series), f"{path}: the log holds no numbers to draw.")
+    return series
+
+
+# --- figures -----------------------------------------------------------------------
+
+
+def _figure(size: tuple[float, float]):
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise GazeheadError(
+            "figures need matplotlib, which is not installed: "
+            "pip install 'gazehead_jax[plots]'."
+        ) from error
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    # Not pyplot: no window, no global state.
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _tidy(panel) -> None:
+    panel.grid(color="0.9", linewidth=0.6)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure, *panels) -> None:
+    """One legend above all panels, where no data can be."""
+    entries = {}
+    for panel in panels:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    figure.legend(
+        entries.values(),
+        entries.keys(),
+        loc="outside upper center",
+        ncols=min(len(entries), 3),
+        frameon=False,
+    )
+
+
+def _save(figure, path: str | os.PathLike) -> None:
+    path = Path(path)
+    require(
+        path.suffix.lower() in _SUFFIXES,
+        f"{path}: a figure's file must end in one of {', '.join(_SUFFIXES)}.",
+    )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
