@@ -1,0 +1,7 @@
+"""A lit 3-D head with eyeballs and lids, drawn by a rasteriser in JAX."""
+
+from gazehead_jax.head3d.mesh import HeadMesh as HeadMesh
+from gazehead_jax.head3d.mesh import load_head as load_head
+from gazehead_jax.head3d.scene import Pose as Pose
+from gazehead_jax.head3d.scene import make_renderer as make_renderer
+from gazehead_jax.head3d.scene import project as project
