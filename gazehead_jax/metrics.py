@@ -15,7 +15,7 @@ here and a dash in a table.
 
 "Best of s" always means the sample with the least error. Picking the best
 *correlation* instead rewards noise: the best of 30 unrelated random walks over 12
-frames correlates at .6 or more (`correlation_*_max` shows by how much).
+frames correlates at .77 on average. `correlation_*_max` shows what it would give.
 """
 
 from collections.abc import Mapping, Sequence

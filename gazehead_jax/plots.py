@@ -134,6 +134,7 @@ def plot_head_share(
         panel.set_xlim(-1.05 * reach, 1.05 * reach)
         panel.set_ylim(-1.05 * reach, 1.05 * reach)
         panel.set_box_aspect(1)
+        panel.set_anchor("N")  # what is left over goes to the legend below
         panel.set_title(axis)
         panel.set_xlabel(f"gaze shift (°), + is {_SIGN[axis]}")
         _tidy(panel)

@@ -95,6 +95,29 @@ def test_a_planted_delay_is_found_to_a_fraction_of_a_frame(fps, delay_s):
     assert not got.coarse
 
 
+def test_a_rise_to_the_edge_of_the_range_is_no_peak():
+    m = simulator.simulate(60, 60, seed=0, parameters=person())
+    found = coordination.lag(m.gaze, m.head, m.valid, m.fps).seconds[1]
+    edge = coordination.lag(m.gaze, m.head, m.valid, m.fps, max_lag_s=found - 0.03)
+    assert np.isnan([edge.seconds[1], edge.correlation[1]]).all()
+
+
+def test_the_turn_at_180_degrees_is_no_jump():
+    m = simulator.simulate(60, 30, seed=0, parameters=person())
+    turned = [
+        np.concatenate([x[:, :1], (x[:, 1:] + 3.1 + np.pi) % (2 * np.pi) - np.pi], -1)
+        for x in (m.gaze.astype(np.float64), m.head.astype(np.float64))
+    ]
+    assert (np.abs(np.diff(turned[0][:, 1])) > 6).any()
+    plain = coordination.lag(m.gaze, m.head, m.valid, m.fps)
+    got = coordination.lag(*turned, m.valid, m.fps)
+    np.testing.assert_allclose(got.seconds[1], plain.seconds[1], atol=1e-6)
+    plain = coordination.find_shifts(m.gaze, m.head, m.valid, m.fps)
+    got = coordination.find_shifts(*turned, m.valid, m.fps)
+    np.testing.assert_allclose(got.gaze, plain.gaze, atol=1e-6)
+    np.testing.assert_allclose(got.head, plain.head, atol=1e-6)
+
+
 def test_lag_of_samples_is_that_of_each():
     m = simulator.simulate(30, 25, seed=1)
     samples = np.stack([m.head, np.roll(m.head, 3, axis=0), m.head * 0])
@@ -194,6 +217,10 @@ def test_a_shift_soon_followed_by_another_is_not_settled():
     )
     head = np.stack([gaze[:, 0], track(fps, 5, [(a + 0.1, 0.5, 0.2) for a in at])], -1)
     got = coordination.find_shifts(gaze, head, ones(gaze), fps)
+    assert got.settled.tolist() == [False, True, True]
+    # A head that has not yet started is not one that has arrived.
+    late = np.stack([head[:, 0], track(fps, 5, [(a + 0.3, 0.5, 0.2) for a in at])], -1)
+    got = coordination.find_shifts(gaze, late, ones(gaze), fps)
     assert got.settled.tolist() == [False, True, True]
     # An open end is not a rest.
     cut = round(3.4 * fps)
@@ -318,7 +345,7 @@ def test_no_hinge_is_better_than_the_one_found(offset):
     y = coordination.Hinge(0.6, 0.2, 0.0)(x) + 0.1 * rng.standard_normal(80) + 0.05
     got = coordination.fit_hinge(x, y, offset=offset)
     least = np.inf
-    for theta in np.linspace(0, np.abs(x).max() * 0.99, 3000):
+    for theta in np.linspace(0, np.sort(np.abs(x))[-8], 3000):
         basis = [np.sign(x) * np.maximum(0, np.abs(x) - theta)]
         basis = np.stack(basis + [np.ones_like(x)] * offset, -1)
         rest = y - basis @ np.linalg.lstsq(basis, y, rcond=None)[0]
@@ -337,6 +364,14 @@ def test_hinge_agrees_with_scipy():
     )
     got = coordination.fit_hinge(x, y)
     np.testing.assert_allclose([got.slope, got.theta0], expected, atol=1e-5)
+
+
+def test_a_few_far_points_do_not_make_a_hinge():
+    x = np.append(np.linspace(-0.5, 0.5, 100), [0.9, 0.91])
+    y = np.append(np.zeros(100), [0.0, 0.5])
+    got = coordination.fit_hinge(x, y)
+    assert got.theta0 <= 0.46
+    assert got.slope < 1
 
 
 def test_a_line_is_a_hinge_without_a_dead_zone():
