@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gazehead_jax.errors import GazeheadError, require
-from gazehead_jax.face_geometry import LANDMARKS, gaze_and_head
+from gazehead_jax.face_geometry import LANDMARKS, gaze_and_head, likely_focal_px
 from gazehead_jax.motion import Motion, wrap
 
 # Mean of both eyes' eyeBlink score; above it the lids hide the iris.
@@ -59,8 +59,8 @@ def extract_motion(
     Args:
       video_path: any video that FFmpeg reads.
       task_path: MediaPipe's `face_landmarker.task`.
-      focal_px: focal length of the full frame in pixels; the longer side of the frame
-        (53° across it) when left out.
+      focal_px: focal length of the full frame in pixels; guessed when left out, see
+        `face_geometry.likely_focal_px`.
       subject: who is seen; data are split by it.
       source: where it comes from; the file's name without its suffix when left out.
 
@@ -80,12 +80,12 @@ def extract_motion(
         "must be frontal and at least about a tenth of the frame wide.",
     )
     width, height = track.size
-    focal_px = float(focal_px or max(width, height))
     seen = track.faces == 1
     require(
         bool(seen.any()),
         f"{name}: every frame with a face shows several; crop the video to one person.",
     )
+    focal_px = float(focal_px or likely_focal_px(track.landmarks[seen], track.size))
     open_eyes = ~_widened(track.blink > BLINK)
     gaze = np.full((len(seen), 2), np.nan)
     head = np.full((len(seen), 3), np.nan)
@@ -107,7 +107,7 @@ def extract_motion(
         valid=valid,
         source=source or Path(video_path).stem,
         subject=subject,
-        meta={"width": width, "height": height, "focal_px": focal_px},
+        meta={"width": width, "height": height, "focal_px": round(focal_px, 1)},
     )
 
 
