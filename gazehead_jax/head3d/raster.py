@@ -130,17 +130,17 @@ def rasterise(
       length: pixels of a run.
       near, far: bounds of depth.
     """
-    triangles = _stage(
+    triangles = stage(
         lambda p: _triangle_stage(p, faces, size, length, near, far), points
     )
-    triangle = _stage(lambda t: _owners(t["start"], t["count"], runs), triangles)
-    lines = _stage(lambda t, i: _run_stage(t, i, length), triangles, triangle)
-    keys = _stage(lambda line: _pixel_stage(line, size, length), lines)
+    triangle = stage(lambda t: _owners(t["start"], t["count"], runs), triangles)
+    lines = stage(lambda t, i: _run_stage(t, i, length), triangles, triangle)
+    keys = stage(lambda line: _pixel_stage(line, size, length), lines)
     x, y = lines["px"] + jnp.float32(0.5), lines["py"] + jnp.float32(0.5)
     return ZBuffer(keys, triangle, x, y, near, far)
 
 
-def _stage(function, *operands):
+def stage(function, *operands):
     """`function(*operands)`, wholly computed before anything reads it.
 
     XLA's CPU compiler drops `optimization_barrier` and would redo the work of each
@@ -232,8 +232,8 @@ def interpolate(
 ) -> list[Float[Array, " p"]]:
     """Vertex values at each pixel, one array per channel; rubbish where nothing is
     covered."""
-    planes = _stage(lambda p, v: _colour_planes(p, v, faces), points, values)
-    lines = _stage(_colour_lines, planes, buffer)
+    planes = stage(lambda p, v: _colour_planes(p, v, faces), points, values)
+    lines = stage(_colour_lines, planes, buffer)
     to_pixel = lambda a: a.at[buffer.run].get(mode="promise_in_bounds")
     column = jnp.arange(size**2, dtype=jnp.int32) % size
     along = column.astype(jnp.float32) + 0.5 - to_pixel(buffer.x)

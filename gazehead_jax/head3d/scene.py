@@ -148,6 +148,17 @@ def _vertex_colours(mesh: HeadMesh, pose: Pose) -> Float[Array, "v 3"]:
     return jnp.clip(lit, 0, 1) ** (1 / 2.2)
 
 
+def _paint(buffer: raster.ZBuffer, points, colours, faces, background):
+    """`[3, h, w]` the skin before the background."""
+    size = background.shape[0]
+    seen = raster.interpolate(buffer, points, colours, faces, size=size)
+    planes = [
+        jnp.where(buffer.covered, jnp.clip(c, 0, 1), background[..., i].ravel())
+        for i, c in enumerate(seen)
+    ]
+    return jnp.stack(planes).reshape(3, size, size)
+
+
 def _draw_eye(image, buffer: raster.ZBuffer, centre, pose: Pose, radius):
     """Paints one eyeball into its window of the image, behind the lids."""
     size = image.shape[-1]
@@ -246,11 +257,12 @@ def make_renderer(size: int, *, supersample: int = 2, mesh: HeadMesh | None = No
     mesh = load_head() if mesh is None else mesh
     inner = size * supersample
     runs, length = _room(mesh, inner)
-    background = _background(inner).reshape(-1, 3)
+    background = _background(inner)
 
     def frame(gaze, head, blink) -> UInt8[Array, "size size 3"]:
-        pose = pose_head(mesh, gaze, head, blink)
-        points = project(pose.points, inner)
+        pose = raster.stage(lambda *a: pose_head(mesh, *a), gaze, head, blink)
+        points = raster.stage(lambda p: project(p, inner), pose.points)
+        colours = raster.stage(lambda p: _vertex_colours(mesh, p), pose)
         buffer = raster.rasterise(
             points,
             mesh.faces,
@@ -260,14 +272,9 @@ def make_renderer(size: int, *, supersample: int = 2, mesh: HeadMesh | None = No
             near=NEAR,
             far=FAR,
         )
-        colours = raster.interpolate(
-            buffer, points, _vertex_colours(mesh, pose), mesh.faces, size=inner
+        image = raster.stage(
+            lambda *a: _paint(*a, mesh.faces, background), buffer, points, colours
         )
-        planes = [
-            jnp.where(buffer.covered, jnp.clip(c, 0, 1), background[:, i])
-            for i, c in enumerate(colours)
-        ]
-        image = jnp.stack(planes).reshape(3, inner, inner)
         for centre in pose.eyes:
             image = _draw_eye(image, buffer, centre, pose, mesh.eye_radius)
         s = supersample
