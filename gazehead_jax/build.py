@@ -195,6 +195,23 @@ def open_split(
     return Motions(source, f"{name_or_dir} {split}")
 
 
+def load_split(
+    name_or_dir: str | os.PathLike,
+    split: str,
+    data_dir: str | os.PathLike | None = None,
+) -> Motions:
+    """`open_split`, after preparing a dataset that needs nothing of the user's."""
+    name = str(name_or_dir)
+    if (
+        name.split("/")[0] in BUILDERS
+        and "+" not in name
+        and not Path(name).is_dir()
+        and not _resolve(name)[0].MANUAL_DOWNLOAD_INSTRUCTIONS
+    ):
+        prepare(name, data_dir)
+    return open_split(name_or_dir, split, data_dir)
+
+
 def prepared_dir(name: str, data_dir: str | os.PathLike | None = None) -> Path:
     """Where a dataset lies once it is prepared.
 

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Bool, Int
 
 from gazehead_jax.config import DataConfig, ModelConfig
 from gazehead_jax.errors import require
 from gazehead_jax.model import Windows
-from gazehead_jax.motion import Motion, Normaliser, mirror, resample
+from gazehead_jax.motion import Array, Motion, Normaliser, mirror, resample
 
 MIRROR = np.float32([1, -1, -1])
 
@@ -165,9 +165,9 @@ class ResidentWindows:
     @staticmethod
     def materialise(constants: Windows, places: Places, length: int) -> Windows:
         """Places → windows, inside the compiled step."""
-        frames = places.start[:, None] + jnp.arange(length)
+        frames = places.start[:, None] + jnp.arange(length)[None]
         windows = jax.tree.map(lambda x: x[frames], constants)
-        sign = jnp.where(places.mirrored[:, None, None], MIRROR, 1)
+        sign = jnp.where(places.mirrored[:, None, None], MIRROR[None, None], 1)
         return windows.replace(
             gaze=windows.gaze * sign[..., :2],
             head=windows.head * sign[..., : windows.head.shape[-1]],

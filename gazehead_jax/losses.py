@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from gazehead_jax.config import Config
 from gazehead_jax.model import CVAE, Gaussian, Windows
+from gazehead_jax.motion import Array
 
 
 def kl_divergence(q: Gaussian, p: Gaussian) -> Float[Array, "*b"]:

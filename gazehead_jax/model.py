@@ -10,7 +10,8 @@ field write as separate models are settings of it (`config.ModelConfig`):
   period = 1, carry_state = False, context = 0           the paper's "w/o temporal"
 
 Everything here is in the normaliser's units. Dims: b batch, t time, c context frames,
-d head channels, z latent, h hidden, n periods in a window.
+d head channels, z latent, p = 2 z (mean and logvar), h hidden, n periods in a
+window.
 """
 
 from typing import NamedTuple
@@ -18,10 +19,12 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from gazehead_jax.config import ModelConfig
+from gazehead_jax.motion import Array
 
 
 class Gaussian(NamedTuple):
@@ -35,14 +38,14 @@ class Gaussian(NamedTuple):
 
 
 class Windows(struct.PyTreeNode):
-    """Training windows; the first c frames are the context, the rest the horizon.
+    """Training windows `[b, t, …]`; the first c frames are the context, the rest the horizon.
 
     Numbers at invalid frames have no influence on anything.
     """
 
-    gaze: Float[Array, "b t 2"]
-    head: Float[Array, "b t d"]
-    valid: Bool[Array, "b t"]
+    gaze: Float[Array, "*b 2"]
+    head: Float[Array, "*b d"]
+    valid: Bool[Array, "*b"]
 
 
 class Carry(struct.PyTreeNode):
@@ -77,19 +80,19 @@ class Frame(struct.PyTreeNode):
       force: whether the true head, not the model's own, becomes context.
     """
 
-    gaze: Float[Array, "b 2"]
-    valid: Bool[Array, " b"]
-    noise: Float[Array, "b z"]
-    posterior: Float[Array, "b 2*z"] | None = None
-    head: Float[Array, "b d"] | None = None
-    force: Bool[Array, " b"] | None = None
+    gaze: Float[Array, "*b 2"]
+    valid: Bool[Array, "*b"]
+    noise: Float[Array, "*b z"]
+    posterior: Float[Array, "*b p"] | None = None
+    head: Float[Array, "*b d"] | None = None
+    force: Bool[Array, "*b"] | None = None
 
 
 class Prediction(struct.PyTreeNode):
     """What one step gives: the head, and the distributions of z at this frame (they
     count only where a period starts)."""
 
-    head: Float[Array, "b d"]
+    head: Float[Array, "*b d"]
     prior: Gaussian
     posterior: Gaussian | None
 
@@ -150,12 +153,12 @@ class Step(nn.Module):
 
 
 class Encoder(nn.Module):
-    """GRU over the frames of each period → the posterior's parameters `[b, n, 2 z]`."""
+    """GRU over the frames of each period → the posterior's parameters `[b, n, p]`."""
 
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, windows: Windows) -> Float[Array, "b n 2*z"]:
+    def __call__(self, windows: Windows) -> Float[Array, "b n p"]:
         c = self.config
         b, t, _ = windows.gaze.shape
         n = (t - c.context) // c.period
@@ -170,7 +173,7 @@ class Encoder(nn.Module):
         )
         frames = x[:, c.context :].reshape(b * n, c.period, -1)
         # The heads before each period, beside every frame of it.
-        before = jnp.arange(n)[:, None] * c.period + jnp.arange(c.context)
+        before = np.arange(n)[:, None] * c.period + np.arange(c.context)
         past = x[:, before, 2:].reshape(b * n, 1, -1)
         past = jnp.broadcast_to(past, (b * n, c.period, past.shape[-1]))
         state, _ = nn.RNN(
@@ -272,10 +275,10 @@ def init_params(config: ModelConfig, key: jax.Array) -> dict:
     )
     noise = jnp.zeros((b, 1, config.latent))
     force = jnp.ones((b, config.period), bool)
-    return CVAE(config).init(key, windows, noise, force)["params"]
+    return jax.jit(CVAE(config).init)(key, windows, noise, force)["params"]
 
 
-def _gaussian(parameters: Float[Array, "*b 2*z"]) -> Gaussian:
+def _gaussian(parameters: Float[Array, "*b p"]) -> Gaussian:
     mean, logvar = jnp.split(parameters, 2, axis=-1)
     # Keeps exp() finite whatever the input; trained values stay far inside.
     return Gaussian(mean, jnp.clip(logvar, -12.0, 6.0))

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 
 from gazehead_jax.errors import GazeheadError, require

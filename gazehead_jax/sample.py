@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+from jaxtyping import Bool, Float, Int, Key, UInt32
 
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.config import ModelConfig
 from gazehead_jax.errors import require
 from gazehead_jax.model import CVAE, Carry, Frame, initial_carry
-from gazehead_jax.motion import Motion, resample
+from gazehead_jax.motion import Array, Motion, resample
 
 CHUNK = 256
 
@@ -60,10 +60,9 @@ def initial_state(
     Raises:
       GazeheadError: the context is at another rate or shorter than the model needs.
     """
-    c, s = checkpoint.config.model, len(keys)
-    shape = (s, c.context)
-    head, gaze = jnp.zeros((*shape, c.head_dim)), jnp.zeros((*shape, 2))
-    valid = jnp.ones(shape, bool)
+    c, n = checkpoint.config.model, checkpoint.normaliser
+    head, gaze = np.zeros((c.context, c.head_dim)), np.zeros((c.context, 2))
+    valid = np.ones(c.context, bool)
     if context is not None and c.context:
         fps = checkpoint.config.data.fps
         require(
@@ -72,13 +71,11 @@ def initial_state(
             f"frames, got {len(context)} frames at {context.fps:g} fps.",
         )
         last = context[-c.context :]
-        n = checkpoint.normaliser
-        head = jnp.broadcast_to(
-            n.head(last.require_head()[:, : c.head_dim]), head.shape
-        )
-        gaze = jnp.broadcast_to(n.gaze(last.gaze), gaze.shape)
-        valid = jnp.broadcast_to(last.valid, shape)
-    return RolloutState(carry=initial_carry(c, head, gaze, valid), keys=keys)
+        head, gaze = n.head(last.require_head()[:, : c.head_dim]), n.gaze(last.gaze)
+        valid = last.valid
+    tile = lambda x: jnp.broadcast_to(jnp.asarray(x)[None], (len(keys), *x.shape))
+    head, gaze = tile(head.astype(np.float32)), tile(gaze.astype(np.float32))
+    return RolloutState(carry=initial_carry(c, head, gaze, tile(valid)), keys=keys)
 
 
 def _noise(

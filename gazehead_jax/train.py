@@ -18,7 +18,7 @@ from flax import struct
 
 from gazehead_jax import checkpoint as checkpoints
 from gazehead_jax import parallel
-from gazehead_jax.build import open_split
+from gazehead_jax.build import load_split
 from gazehead_jax.config import Config
 from gazehead_jax.data import WindowTable, fixed_windows, make_reader
 from gazehead_jax.errors import GazeheadError, require
@@ -172,13 +172,13 @@ def fit(
     spread = parallel.Parallel(config.train.parallel, config.train.batch_size)
     with _locked(workdir), contextlib.closing(checkpoints.manager(workdir)) as orbax:
         train = WindowTable(
-            open_split(config.data.dataset, "train", data_dir),
+            load_split(config.data.dataset, "train", data_dir),
             config.data,
             config.model,
         )
         state, start = _resume_or_init(config, orbax, train)
         validation = WindowTable(
-            open_split(config.data.dataset, "validation", data_dir),
+            load_split(config.data.dataset, "validation", data_dir),
             dataclasses.replace(config.data, mirror=False),
             config.model,
             train.normaliser,

@@ -24,3 +24,81 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared (real recordings and videos), which is absent")
     return SHARED
+
+
+# Settings of one model: the paper's window, the next model's frames, no temporal.
+MODELS = {
+    "window": {"model.period": 4},
+    "frame": {
+        "model.period": 1,
+        "model.carry_state": True,
+        "model.prior": "learned",
+        "model.increments": True,
+        "model.head_dim": 3,
+    },
+    "no_temporal": {"model.period": 1, "model.context": 0},
+}
+
+
+def tiny_config(kind: str, **changes):
+    from gazehead_jax.config import Config, override
+
+    small = {
+        "name": f"tiny-{kind}",
+        "data.horizon": 8,
+        "model.hidden": 16,
+        "model.latent": 4,
+        "train.batch_size": 8,
+        "train.steps": 20,
+        "train.steps_per_call": 5,
+        "train.log_every": 5,
+        "train.eval_every": 10,
+        "train.checkpoint_every": 10,
+        "optimizer.learning_rate": 1e-3,
+        "loss.beta_warmup_steps": 10,
+    }
+    return override(Config(), small | MODELS[kind] | changes)
+
+
+@pytest.fixture(params=list(MODELS))
+def kind(request) -> str:
+    """Each of the model's settings in turn."""
+    return request.param
+
+
+@pytest.fixture
+def tiny_checkpoint(kind):
+    """A model with random parameters, large enough that its samples differ."""
+    return random_checkpoint(kind)
+
+
+def random_checkpoint(kind: str):
+    import numpy as np
+
+    from gazehead_jax.checkpoint import Checkpoint
+    from gazehead_jax.model import init_params
+    from gazehead_jax.motion import Normaliser
+
+    config = tiny_config(kind)
+    params = jax.tree.map(np.asarray, init_params(config.model, jax.random.key(3)))
+    normaliser = Normaliser(
+        gaze_mean=np.array([0.02, 0.0]),
+        gaze_std=np.array([0.1, 0.2]),
+        head_mean=np.array([-0.05, 0.0, 0.0]),
+        head_std=np.array([0.08, 0.15, 0.05]),
+    )
+    return Checkpoint(config, params, normaliser, {})
+
+
+@pytest.fixture
+def gaze_motion():
+    """12 s of wandering gaze at 5 fps with a blink."""
+    import numpy as np
+
+    from gazehead_jax.motion import Motion
+
+    rng = np.random.default_rng(1)
+    gaze = np.cumsum(rng.normal(0, 0.05, (60, 2)), 0).clip(-0.6, 0.6)
+    valid = np.ones(60, bool)
+    valid[20:23] = False
+    return Motion(gaze=gaze, head=None, fps=5, valid=valid, source="wander")

@@ -121,7 +121,7 @@ def test_wrap():
 
 
 def make(time=50, fps=25.0, **changes) -> Motion:
-    t = np.arange(time) / fps
+    t = np.arange(time) / 25
     gaze = np.stack([0.1 * np.sin(t), 0.3 * np.sin(2 * t)], -1)
     head = np.stack([0.05 * np.sin(t), 0.2 * np.sin(2 * t), 0.02 * np.cos(t)], -1)
     return Motion(**{"gaze": gaze, "head": head, "fps": fps, **changes})

@@ -1,0 +1,18 @@
+"""The paper's model as published: 5 fps, windows of 12 frames, one z for each.
+
+Liu, Wen, Sugano, "Data-driven Head Motion Generation through Natural Gaze-Head
+Coordination", MVA 2025. Optimiser, hidden size and KL schedule are not published; Adam,
+256 and a linear ramp over the first sixth stand in.
+
+  gazehead train --config experiments/paper.py --workdir runs/paper
+"""
+
+from gazehead_jax.config import Config, DataConfig, ModelConfig
+
+
+def get_config() -> Config:
+    return Config(
+        name="paper",
+        data=DataConfig(dataset="gazehead_sample", fps=5.0, horizon=12),
+        model=ModelConfig(hidden=256, latent=128, head_dim=2, context=2, period=12),
+    )

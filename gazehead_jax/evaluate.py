@@ -1,0 +1,259 @@
+"""Judging: a checkpoint beside baselines, ablations and real heads, on one split.
+
+Two protocols, both at the model's frame rate:
+
+  windows   2.4 s (12 frames at 5 fps) after a true context, K samples each: the paper's
+            Table 1, and what keeps it honest: centred errors, the shuffled-gaze
+            control, jerk and variance against real, energy score, coverage
+  whole     each sequence in one rollout from its first frames: lag, head share and main
+            sequence, which a window is too short to show
+
+The control of a correlation scores the heads made for *another* window's gaze. What a
+correlation says about following the gaze is its distance from that control.
+"""
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from gazehead_jax import coordination, metrics
+from gazehead_jax.baselines import BASELINES, fit_baseline
+from gazehead_jax.build import load_split
+from gazehead_jax.checkpoint import Checkpoint
+from gazehead_jax.errors import require
+from gazehead_jax.files import atomic_path
+from gazehead_jax.motion import Motion, resample
+from gazehead_jax.sample import initial_state, rollout, sample_keys
+
+# (context motion, motion to follow, samples, seed) -> heads [s, t, d]
+Predictor = Callable[[Motion, Motion, int, int], np.ndarray]
+
+WINDOW_S = 2.4
+# Samples of each whole sequence: lag and head share average over them.
+WHOLE_SAMPLES = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+      about: dataset, split, counts, settings, date, hardware.
+      rows: method → metric → value; see `metrics.sequence_metrics` for the names, and
+        below for the ones added here.
+      intervals: method → metric → (low, high), 95 %, bootstrapped over people.
+
+    Metrics added to those of `metrics.py`:
+      `correlation_A_shuffled`, `velocity_correlation_A_shuffled`: the control.
+      `whole_lag_A_s`; `share_slope_A`, `share_theta0_A_deg`: the hinge of head share;
+      `main_sequence_A`: 1/s; `num_shifts`.
+    """
+
+    about: Mapping
+    rows: Mapping[str, Mapping[str, float]]
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]]
+
+    def save(self, path: str | Path) -> Path:
+        """Writes it as JSON; undefined numbers become null."""
+
+        def clean(x):
+            if isinstance(x, Mapping):
+                return {k: clean(v) for k, v in x.items()}
+            if isinstance(x, tuple | list):
+                return [clean(v) for v in x]
+            return None if isinstance(x, float) and not np.isfinite(x) else x
+
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(clean(dataclasses.asdict(self)), indent=1))
+        return Path(path)
+
+
+def model_predictor(checkpoint: Checkpoint) -> Predictor:
+    """The checkpoint as a predictor; windows of one length compile once."""
+
+    def predict(context: Motion, motion: Motion, num_samples: int, seed: int):
+        c = checkpoint.config.model
+        state = initial_state(checkpoint, sample_keys(seed, num_samples), context)
+        rows = (num_samples, len(motion))
+        gaze = np.broadcast_to(motion.gaze, (*rows, 2))
+        valid = np.broadcast_to(motion.valid, rows)
+        chunk = min(len(motion), 64)
+        heads = list(rollout(checkpoint, state, gaze, valid, chunk))
+        return np.concatenate(heads, 1)[..., : c.head_dim]
+
+    return predict
+
+
+def _baseline_predictor(baseline, d: int) -> Predictor:
+    def predict(context: Motion, motion: Motion, num_samples: int, seed: int):
+        return baseline.sample(
+            motion.gaze,
+            motion.valid,
+            motion.fps,
+            context.require_head()[:, :d],
+            num_samples,
+            seed,
+        )
+
+    return predict
+
+
+def evaluate(
+    checkpoints: Checkpoint | Mapping[str, Checkpoint],
+    dataset: str | Path,
+    split: str = "test",
+    *,
+    data_dir: str | Path | None = None,
+    num_samples: int = 30,
+    window_s: float = WINDOW_S,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda method: None,
+) -> Evaluation:
+    """Scores checkpoints, every baseline and the real heads on a split.
+
+    Args:
+      checkpoints: the model, or several by name: the first sets the rate and the head
+        channels, the others (ablations) must share its rate.
+      dataset: name or prepared directory. Baselines are fitted to its train split.
+      split: what to score on.
+      data_dir: where datasets are prepared.
+      num_samples: K.
+      window_s: length of a window.
+      seed: of samples and shuffling.
+      progress: told the method that is about to be scored.
+
+    Raises:
+      GazeheadError: models of different rates, too few windows, or unusable data.
+    """
+    if isinstance(checkpoints, Checkpoint):
+        checkpoints = {checkpoints.name: checkpoints}
+    require(bool(checkpoints), "evaluate needs at least one checkpoint, got none.")
+    require(num_samples >= 1, f"num_samples must be ≥ 1, got {num_samples}.")
+    first = next(iter(checkpoints.values()))
+    fps, d = first.config.data.fps, first.config.model.head_dim
+    for name, other in checkpoints.items():
+        require(
+            other.config.data.fps == fps,
+            f"models scored together must share a frame rate; {name!r} runs at "
+            f"{other.config.data.fps:g} fps, the first at {fps:g}.",
+        )
+        d = min(d, other.config.model.head_dim)
+    context = max(1, *(c.config.model.context for c in checkpoints.values()))
+    train = [resample(m, fps) for m in load_split(dataset, "train", data_dir)]
+    motions = [resample(m, fps) for m in load_split(dataset, split, data_dir)]
+    length = max(2, round(window_s * fps))
+    windows = list(_windows(motions, context, length))
+    require(
+        len(windows) >= 2,
+        f"{dataset} {split}: evaluation needs at least two valid windows of "
+        f"{context} + {length} frames at {fps:g} fps, got {len(windows)}.",
+    )
+    whole = [m for m in motions if len(m) > context + length and m.valid.any()]
+
+    predictors: dict[str, Predictor] = {"real": _real(d)}
+    for name in BASELINES:
+        predictors[name] = _baseline_predictor(fit_baseline(name, train), d)
+    predictors |= {name: model_predictor(c) for name, c in checkpoints.items()}
+
+    pairs = metrics.shuffle_pairs(len(windows), seed)
+    rows, intervals = {}, {}
+    for name, predictor in predictors.items():
+        progress(name)
+        k = 1 if name == "real" else num_samples
+        scores = _score_windows(predictor, windows, pairs, context, k, seed, d)
+        rows[name] = metrics.aggregate(scores)
+        people = [w.subject for w in windows]
+        intervals[name] = (
+            metrics.bootstrap(scores, people) if len(set(people)) > 1 else {}
+        )
+        rows[name] |= _score_whole(predictor, whole, context, seed)
+    about = {
+        "dataset": str(dataset),
+        "split": split,
+        "sequences": len(motions),
+        "people": len({m.subject for m in motions}),
+        "windows": len(windows),
+        "window_s": length / fps,
+        "fps": fps,
+        "num_samples": num_samples,
+        "seed": seed,
+        "head_dim": d,
+        "date": datetime.date.today().isoformat(),
+        "hardware": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
+    }
+    return Evaluation(about, rows, intervals)
+
+
+def _real(d: int) -> Predictor:
+    return lambda context, motion, num_samples, seed: motion.require_head()[None, :, :d]
+
+
+def _windows(motions: Sequence[Motion], context: int, length: int) -> Iterator[Motion]:
+    """Windows end to end, with their context, valid there and mostly valid after."""
+    for motion in motions:
+        start, step = 0, context + length
+        while start + step <= len(motion):
+            window = motion[start : start + step]
+            if window.valid[:context].all() and window.valid[context:].mean() >= 0.8:
+                yield window
+                start += length
+            else:
+                start += 1
+
+
+def _score_windows(predictor, windows, pairs, context, num_samples, seed, d):
+    heads = [
+        predictor(w[:context], w[context:], num_samples, seed + i)
+        for i, w in enumerate(windows)
+    ]
+    scores = []
+    for i, window in enumerate(windows):
+        target = window[context:]
+        real = target.require_head()[:, :d]
+        score = metrics.sequence_metrics(
+            heads[i], real, target.gaze, target.valid, target.fps
+        )
+        other = pairs[i]
+        both = target.valid & windows[other].valid[context:]
+        control = metrics.correlations(heads[other], real, both)
+        with np.errstate(invalid="ignore"):
+            for kind, values in (
+                ("correlation", control.position),
+                ("velocity_correlation", control.velocity),
+            ):
+                for j, axis in enumerate(("pitch", "yaw", "roll")[:d]):
+                    known = values[:, j][np.isfinite(values[:, j])]
+                    score[f"{kind}_{axis}_shuffled"] = (
+                        float(known.mean()) if len(known) else float("nan")
+                    )
+        scores.append(score)
+    return scores
+
+
+def _score_whole(predictor, motions, context, seed) -> dict[str, float]:
+    out, shifts = {}, []
+    lags = []
+    for i, motion in enumerate(motions):
+        ahead = motion[context:]
+        heads = predictor(motion[:context], ahead, WHOLE_SAMPLES, seed + i)
+        found = coordination.lag(ahead.gaze, heads, ahead.valid, ahead.fps)
+        lags.append(found.seconds.reshape(-1, 2))
+        shifts += [
+            coordination.find_shifts(ahead.gaze, head, ahead.valid, ahead.fps)
+            for head in heads
+        ]
+    shifts = coordination.Shifts.join(shifts)
+    lags = np.concatenate([*lags, np.full((1, 2), np.nan)])
+    for i, axis in enumerate(("pitch", "yaw")):
+        known = lags[np.isfinite(lags[:, i]), i]
+        share = coordination.head_share(shifts, axis)
+        out[f"whole_lag_{axis}_s"] = float(np.median(known)) if len(known) else np.nan
+        out[f"share_slope_{axis}"] = float(share.hinge.slope)
+        out[f"share_theta0_{axis}_deg"] = float(np.rad2deg(share.hinge.theta0))
+        out[f"main_sequence_{axis}"] = float(coordination.main_sequence(shifts, axis))
+    return out | {"num_shifts": float(len(shifts))}

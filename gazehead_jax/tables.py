@@ -1,0 +1,118 @@
+"""The tables of an evaluation, for the terminal and for Markdown."""
+
+import math
+from collections.abc import Mapping
+
+from gazehead_jax.evaluate import Evaluation
+
+# Heading → (metrics shown in one cell, digits). The first table has the paper's form.
+TABLES: Mapping[str, Mapping[str, tuple[tuple[str, ...], int]]] = {
+    "As in the paper (Table 1)": {
+        "angular error ° avg / best ↓": (
+            ("angular_error_deg", "angular_error_best_deg"),
+            2,
+        ),
+        "corr. pitch / yaw of the best ↑": (
+            ("correlation_pitch_best", "correlation_yaw_best"),
+            2,
+        ),
+        "AVE deg² ↓": (("ave_deg2",), 2),
+        "smoothness °/frame³": (("smoothness_deg",), 2),
+        "APD deg²": (("apd_deg2",), 2),
+    },
+    "What keeps it honest": {
+        "centred error ° avg / best ↓": (
+            ("centred_error_deg", "centred_error_best_deg"),
+            2,
+        ),
+        "energy score ° ↓": (("energy_score_deg",), 2),
+        "corr. yaw (shuffled)": (("correlation_yaw", "correlation_yaw_shuffled"), 2),
+        "corr. pitch (shuffled)": (
+            ("correlation_pitch", "correlation_pitch_shuffled"),
+            2,
+        ),
+        "velocity corr. yaw (shuffled)": (
+            ("velocity_correlation_yaw", "velocity_correlation_yaw_shuffled"),
+            2,
+        ),
+        "jerk / real → 1": (("jerk_ratio",), 2),
+        "variance / real, pitch / yaw → 1": (
+            ("variance_ratio_pitch", "variance_ratio_yaw"),
+            2,
+        ),
+        "in 90 % band, pitch / yaw → .90": (("coverage90_pitch", "coverage90_yaw"), 2),
+    },
+    "Coordination over whole sequences (compare with real)": {
+        "lag s pitch / yaw": (("whole_lag_pitch_s", "whole_lag_yaw_s"), 2),
+        "head share slope pitch / yaw": (("share_slope_pitch", "share_slope_yaw"), 2),
+        "eye-only ° pitch / yaw": (
+            ("share_theta0_pitch_deg", "share_theta0_yaw_deg"),
+            1,
+        ),
+        "main sequence 1/s pitch / yaw": (
+            ("main_sequence_pitch", "main_sequence_yaw"),
+            1,
+        ),
+    },
+}
+
+
+def table_rows(evaluation: Evaluation, title: str) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of one of `TABLES`, as text; undefined is a dash."""
+    columns = TABLES[title]
+    rows = []
+    for method, values in evaluation.rows.items():
+        cells = [method.replace("_", " ")]
+        for keys, digits in columns.values():
+            parts = [_number(values.get(key), digits) for key in keys]
+            shuffled = len(parts) == 2 and keys[1].endswith("_shuffled")
+            cells.append(f"{parts[0]} ({parts[1]})" if shuffled else " / ".join(parts))
+        rows.append(cells)
+    return ["method", *columns], rows
+
+
+def to_markdown(evaluation: Evaluation) -> str:
+    """All tables, with what they were measured on."""
+    parts = [caption(evaluation)]
+    for title in TABLES:
+        head, rows = table_rows(evaluation, title)
+        lines = [head, ["---"] * len(head), *rows]
+        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        parts.append(f"**{title}**\n\n{body}")
+    return "\n\n".join(parts) + "\n"
+
+
+def print_tables(evaluation: Evaluation) -> None:
+    """Prints all tables to the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        # A pipe or a log has no width of its own: do not fold columns to 80.
+        console = Console(width=150)
+    console.print(caption(evaluation), highlight=False)
+    for title in TABLES:
+        head, rows = table_rows(evaluation, title)
+        table = Table(title=title, title_justify="left")
+        for i, heading in enumerate(head):
+            table.add_column(heading, justify="right" if i else "left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def caption(evaluation: Evaluation) -> str:
+    """One line: data, protocol, date."""
+    a = evaluation.about
+    return (
+        f"{a['dataset']}, {a['split']} split: {a['windows']} windows of "
+        f"{a['window_s']:g} s at {a['fps']:g} fps from {a['sequences']} sequences of "
+        f"{a['people']} people, {a['num_samples']} samples each; {a['date']}."
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}"

@@ -1,0 +1,177 @@
+"""The sampler: the properties that make a rollout trustworthy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import random_checkpoint
+
+from gazehead_jax import sample as sampling
+from gazehead_jax.errors import GazeheadError
+from gazehead_jax.model import CVAE, Frame
+from gazehead_jax.motion import Motion
+from gazehead_jax.sample import HeadStream, initial_state, rollout, sample, sample_keys
+
+
+def heads(motions) -> np.ndarray:
+    return np.stack([m.head for m in motions])
+
+
+def test_scan_is_a_python_loop(tiny_checkpoint, gaze_motion):
+    c, n = tiny_checkpoint.config.model, tiny_checkpoint.normaliser
+    got = heads(sample(tiny_checkpoint, gaze_motion, num_samples=2, seed=7))
+    state = initial_state(tiny_checkpoint, sample_keys(7, 2))
+    carry, expected = state.carry, []
+    step = jax.jit(
+        lambda carry, frame: CVAE(c).apply(
+            {"params": tiny_checkpoint.params}, carry, frame, method=CVAE.step
+        )
+    )
+    for t in range(len(gaze_motion)):
+        noise = jnp.stack(
+            [
+                jax.random.normal(jax.random.fold_in(key, t // c.period), (c.latent,))
+                for key in state.keys
+            ]
+        )
+        frame = Frame(
+            gaze=jnp.broadcast_to(n.gaze(gaze_motion.gaze[t]), (2, 2)),
+            valid=jnp.full(2, bool(gaze_motion.valid[t])),
+            noise=noise,
+        )
+        carry, prediction = step(carry, frame)
+        expected.append(n.head_inverse(np.asarray(prediction.head)))
+    np.testing.assert_allclose(got[..., : c.head_dim], np.stack(expected, 1), atol=1e-5)
+    if c.head_dim == 2:
+        assert not got[..., 2].any()
+
+
+def test_a_longer_rollout_begins_with_the_shorter(tiny_checkpoint, gaze_motion):
+    whole = heads(sample(tiny_checkpoint, gaze_motion, num_samples=2))
+    part = heads(sample(tiny_checkpoint, gaze_motion[:33], num_samples=2))
+    np.testing.assert_array_equal(whole[:, :33], part)
+
+
+def test_future_gaze_never_changes_past_heads(tiny_checkpoint, gaze_motion):
+    later = gaze_motion.gaze.copy()
+    later[40:] += 0.3
+    a = heads(sample(tiny_checkpoint, gaze_motion))
+    b = heads(sample(tiny_checkpoint, gaze_motion.replace(gaze=later)))
+    np.testing.assert_array_equal(a[:, :40], b[:, :40])
+    assert np.abs(a[:, 40:] - b[:, 40:]).max() > 1e-3
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 13, 64, 300])
+def test_the_chunk_size_changes_nothing(tiny_checkpoint, gaze_motion, chunk):
+    a = heads(sample(tiny_checkpoint, gaze_motion, num_samples=2, seed=1))
+    b = heads(sample(tiny_checkpoint, gaze_motion, num_samples=2, seed=1, chunk=chunk))
+    np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_batch_is_its_samples_one_by_one(tiny_checkpoint, gaze_motion):
+    together = heads(sample(tiny_checkpoint, gaze_motion, num_samples=4, seed=2))
+    gaze, valid = gaze_motion.gaze[None], gaze_motion.valid[None]
+    for k in range(4):
+        state = initial_state(tiny_checkpoint, sample_keys(2, 1, first=k))
+        alone = np.concatenate(list(rollout(tiny_checkpoint, state, gaze, valid)), 1)
+        np.testing.assert_allclose(together[k], alone[0], atol=1e-5)
+
+
+def test_samples_and_seeds_differ_and_repeat(tiny_checkpoint, gaze_motion):
+    a = heads(sample(tiny_checkpoint, gaze_motion, num_samples=3, seed=1))
+    b = heads(sample(tiny_checkpoint, gaze_motion, num_samples=3, seed=1))
+    c = heads(sample(tiny_checkpoint, gaze_motion, num_samples=3, seed=2))
+    np.testing.assert_array_equal(a, b)
+    for x, y in ((a[0], a[1]), (a[1], a[2]), (a[0], c[0])):
+        assert np.abs(x - y).max() > 1e-3
+
+
+def test_the_stream_is_the_rollout(tiny_checkpoint, gaze_motion):
+    expected = heads(sample(tiny_checkpoint, gaze_motion, num_samples=2, seed=5))
+    stream = HeadStream(tiny_checkpoint, num_samples=2, seed=5)
+    for t in range(len(gaze_motion)):
+        head = stream.step(gaze_motion.gaze[t], bool(gaze_motion.valid[t]))
+        np.testing.assert_allclose(head, expected[:, t], atol=1e-5)
+
+
+def test_gaze_during_a_blink_is_never_used(tiny_checkpoint, gaze_motion):
+    dirty = np.where(gaze_motion.valid[:, None], gaze_motion.gaze, 1.2)
+    a = heads(sample(tiny_checkpoint, gaze_motion))
+    b = heads(sample(tiny_checkpoint, gaze_motion.replace(gaze=dirty)))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_the_context_conditions_the_start(gaze_motion):
+    checkpoint = random_checkpoint("window")
+    context = Motion(gaze=np.zeros((2, 2)), head=np.full((2, 3), 0.3), fps=5)
+    a = heads(sample(checkpoint, gaze_motion))
+    b = heads(sample(checkpoint, gaze_motion, context=context))
+    assert np.abs(a[:, 0] - b[:, 0]).max() > 1e-3
+    with pytest.raises(GazeheadError, match="context must be"):
+        sample(checkpoint, gaze_motion, context=context[:1])
+
+
+@pytest.mark.parametrize("fps", [2, 5, 24, 25, 120])
+def test_any_rate_in_the_same_rate_and_length_out(fps):
+    checkpoint = random_checkpoint("window")
+    t = np.arange(7 * fps + 3) / fps
+    gaze = np.stack([0.1 * np.sin(t), 0.3 * np.sin(t)], -1)
+    motion = Motion(gaze=gaze, head=None, fps=fps, subject="me")
+    (made,) = sample(checkpoint, motion)
+    assert len(made) == len(motion)
+    assert made.fps == fps
+    assert made.subject == "me"
+    assert np.isfinite(made.head).all()
+    assert made.meta["generated"]["model_fps"] == 5.0
+
+
+def test_nothing_compiles_anew_for_another_length():
+    checkpoint = random_checkpoint("frame")
+    rng = np.random.default_rng(0)
+    sampling.rollout_chunk.clear_cache()
+    for length in (5, 100, 256, 257, 1000):
+        gaze = rng.normal(0, 0.1, (1, length, 2)).astype(np.float32)
+        state = initial_state(checkpoint, sample_keys(0, 1))
+        pieces = list(rollout(checkpoint, state, gaze, np.ones((1, length), bool)))
+        assert sum(p.shape[1] for p in pieces) == length
+    assert sampling.rollout_chunk._cache_size() == 1
+
+
+@pytest.mark.slow
+def test_ten_hours_run_in_constant_memory():
+    """900,000 frames at 25 fps: an iterator of chunks that holds nothing back."""
+    import resource
+
+    checkpoint = random_checkpoint("frame")
+    length, piece = 900_000, 90_000
+    gaze = np.zeros((1, length, 2), np.float32)
+    gaze[0, :, 1] = 0.3 * np.sin(np.arange(length) / 25)
+    state = initial_state(checkpoint, sample_keys(0, 1))
+    seen, early = 0, None
+    for heads in rollout(checkpoint, state, gaze, np.ones((1, length), bool), 4096):
+        assert np.isfinite(heads).all()
+        seen += heads.shape[1]
+        if early is None and seen > piece:
+            early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert seen == length
+    late = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert late - early < 100_000  # kB; the whole output alone would be 10 MB a sample
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"num_samples": 0}, "num_samples must be"),
+        ({"chunk": 0}, "chunk must be"),
+        ({"seed": -1}, "seed must be"),
+    ],
+)
+def test_bad_arguments(gaze_motion, arguments, says):
+    with pytest.raises(GazeheadError, match=says):
+        sample(random_checkpoint("window"), gaze_motion, **arguments)
+
+
+def test_zero_valid_frames_are_refused(gaze_motion):
+    blind = gaze_motion.replace(valid=np.zeros(60, bool))
+    with pytest.raises(GazeheadError, match="zero valid"):
+        sample(random_checkpoint("window"), blind)
