@@ -13,7 +13,11 @@ from gazehead_jax.files import atomic_path, unwritable
 
 
 def write_video(
-    path: str | Path, frames: Iterable[np.ndarray], *, fps: float, quality: int = 18
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    *,
+    fps: float | int,
+    quality: int = 18,
 ) -> Path:
     """Encodes frames as h264 (yuv420p) while they come, in constant memory.
 
@@ -33,7 +37,7 @@ def write_video(
         path.suffix.lower() == ".mp4",
         f"{path}: videos are written as .mp4, got {path.suffix or 'no suffix'!r}.",
     )
-    require(np.isfinite(fps) and fps > 0, f"fps must be positive, got {fps}.")
+    require(bool(np.isfinite(fps)) and fps > 0, f"fps must be positive, got {fps}.")
     require(0 <= quality <= 51, f"quality (x264 crf) must be 0 to 51, got {quality}.")
     av = _av()
     frames = iter(frames)

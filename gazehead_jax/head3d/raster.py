@@ -147,12 +147,18 @@ def stage(function, *operands):
     triangle for every run, and that of each run for every pixel. What a conditional
     returns it must store.
     """
+    tree = None
+
+    def flat(*operands):
+        nonlocal tree
+        leaves, tree = jax.tree.flatten(function(*operands))
+        return leaves
+
+    nothing = [jnp.zeros(a.shape, a.dtype) for a in jax.eval_shape(flat, *operands)]
     some = next(a for a in jax.tree.leaves(operands) if a.dtype == jnp.float32)
-    nothing = jax.tree.map(
-        lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(function, *operands)
-    )
     always = some.ravel()[0] > -jnp.inf
-    return jax.lax.cond(always, function, lambda *_: nothing, *operands)
+    stored = jax.lax.cond(always, flat, lambda *_: nothing, *operands)
+    return jax.tree.unflatten(tree, stored)
 
 
 def _triangle_stage(points, faces, size, length, near, far) -> dict:

@@ -85,16 +85,16 @@ def pose_head(
     bend = motion.head_to_matrix(NECK_SHARE * head)
     origin = jnp.float32([0, 0, DISTANCE]) - CENTRE
     joint = mesh.neck_joint + bend @ (mesh.head_joint - mesh.neck_joint)
-    to_head = lambda p: joint + (p - mesh.head_joint) @ turn.T
-    to_neck = lambda p: mesh.neck_joint + (p - mesh.neck_joint) @ bend.T
+    to_head = lambda p: joint[None] + (p - mesh.head_joint[None]) @ turn.T
+    to_neck = lambda p: mesh.neck_joint[None] + (p - mesh.neck_joint[None]) @ bend.T
     h, n = mesh.head_weight[:, None], mesh.neck_weight[:, None]
     points = h * to_head(vertices) + n * to_neck(vertices) + (1 - h - n) * vertices
     normals = h * (normals @ turn.T) + n * (normals @ bend.T) + (1 - h - n) * normals
     normals /= jnp.linalg.norm(normals, axis=1, keepdims=True)
     return Pose(
-        points=points + origin,
+        points=points + origin[None],
         normals=normals,
-        eyes=to_head(jnp.asarray(mesh.eyes)) + origin,
+        eyes=to_head(jnp.asarray(mesh.eyes)) + origin[None],
         forward=turn @ motion.angles_to_vector(eye),
         up=-turn[:, 1],
     )
@@ -122,9 +122,9 @@ def _light(normals, openness):
     ambient = (0.22 + 0.33 * sky) * openness
     lambert = normals @ KEY
     # The terminator of skin is soft, and reddish as light comes back out of it.
-    soft = jnp.clip((lambert[:, None] + np.float32([0.32, 0.20, 0.16])) / 1.25, 0, 1)
+    soft = jnp.clip((lambert[:, None] + np.float32([[0.32, 0.20, 0.16]])) / 1.25, 0, 1)
     key = 0.95 * soft * (0.35 + 0.65 * openness)[:, None]
-    return ambient[:, None] * np.float32([0.97, 1.0, 1.05]) + key
+    return ambient[:, None] * np.float32([[0.97, 1.0, 1.05]]) + key
 
 
 def _vertex_colours(mesh: HeadMesh, pose: Pose) -> Float[Array, "v 3"]:
@@ -138,7 +138,7 @@ def _vertex_colours(mesh: HeadMesh, pose: Pose) -> Float[Array, "v 3"]:
         ("cloth", CLOTH, 1.0),
     ):
         share = strength * masks[name]
-        albedo = albedo * (1 - share) + _linear(colour) * share
+        albedo = albedo * (1 - share) + _linear(colour)[None] * share
     lit = albedo * _light(pose.normals, mesh.openness)
     half = KEY + np.float32([0, 0, -1])
     half /= np.linalg.norm(half)
@@ -178,7 +178,7 @@ def _draw_eye(image, buffer: raster.ZBuffer, centre, pose: Pose, radius):
     ray_centre, ray_ray = ray @ centre, (ray**2).sum(-1)
     under = ray_centre**2 - ray_ray * (centre @ centre - radius**2)
     depth = (ray_centre - jnp.sqrt(jnp.maximum(under, 0))) / ray_ray
-    normal = (ray * depth[:, None] - centre) / radius
+    normal = (ray * depth[:, None] - centre[None]) / radius
     colour = _eye_colour(normal, pose, radius * focal / DISTANCE)
     seen = (under > 0) & (1 / depth > raster.inverse_depth(skin.ravel(), NEAR, FAR))
     colour = jnp.where(seen, colour.T, patch.reshape(3, -1))
@@ -193,8 +193,8 @@ def _eye_colour(normal, pose: Pose, radius_px):
     blur = 0.8 / radius_px
     inside = lambda limit: jnp.clip((limit - angle) / blur + 0.5, 0, 1)[:, None]
     ring = jnp.clip((angle / IRIS - 0.72) / 0.28, 0, 1)[:, None]
-    iris = _linear(IRIS_COLOUR) * (1.25 - 0.85 * ring)
-    albedo = _linear(SCLERA) * (1 - inside(IRIS)) + iris * inside(IRIS)
+    iris = _linear(IRIS_COLOUR)[None] * (1.25 - 0.85 * ring)
+    albedo = _linear(SCLERA)[None] * (1 - inside(IRIS)) + iris * inside(IRIS)
     albedo = albedo * (1 - inside(PUPIL)) + 0.008 * inside(PUPIL)
     # The upper lid shades the top of the ball.
     height = normal @ pose.up
@@ -204,7 +204,7 @@ def _eye_colour(normal, pose: Pose, radius_px):
     half = KEY + np.float32([0, 0, -1])
     half /= np.linalg.norm(half)
     # The cornea is the rounder ball: its normals fan out faster.
-    bulge = normal - 0.45 * pose.forward
+    bulge = normal - 0.45 * pose.forward[None]
     bulge /= jnp.linalg.norm(bulge, axis=1, keepdims=True)
     glint = jnp.clip((bulge @ half - 0.97) / 0.02, 0, 1)[:, None]
     return jnp.clip(lit + 0.8 * glint * inside(IRIS * 1.1), 0, 1) ** (1 / 2.2)

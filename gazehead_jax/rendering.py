@@ -26,7 +26,11 @@ BLINK_S = 0.08  # the time in which the lids close or open
 
 
 def render_frames(
-    motion: Motion, *, size: int = 256, fps: float | None = None, supersample: int = 2
+    motion: Motion,
+    *,
+    size: int = 256,
+    fps: float | int | None = None,
+    supersample: int = 2,
 ) -> Iterator[np.ndarray]:
     """The frames of a motion, drawn in fixed batches: constant memory and one
     compilation whatever the length.
@@ -55,7 +59,7 @@ def render(
     path: str | Path,
     *,
     size: int = 256,
-    fps: float | None = None,
+    fps: float | int | None = None,
     supersample: int = 2,
     caption: str | None = None,
 ) -> Path:
@@ -79,7 +83,7 @@ def render_side_by_side(
     path: str | Path,
     *,
     size: int = 256,
-    fps: float | None = None,
+    fps: float | int | None = None,
     supersample: int = 2,
 ) -> Path:
     """Draws motions beside each other, each under its label.
@@ -133,18 +137,18 @@ def _panel(
         yield np.concatenate([header, frame, strip, footer])
 
 
-def video_fps(motion: Motion, fps: float | None) -> float:
+def video_fps(motion: Motion, fps: float | int | None) -> float:
     """The rate at which a motion is shown."""
     if fps is None:
         return motion.fps if 20 <= motion.fps <= 60 else 30.0
     require(
-        np.isfinite(fps) and 1 <= fps <= 240,
+        bool(np.isfinite(fps)) and 1 <= fps <= 240,
         f"the fps of a video must be 1 to 240, got {fps}.",
     )
     return float(fps)
 
 
-def video_motion(motion: Motion, fps: float | None) -> Motion:
+def video_motion(motion: Motion, fps: float | int | None) -> Motion:
     """The motion at the rate of the video, its invalid frames bridged.
 
     Raises:
@@ -169,7 +173,7 @@ def video_motion(motion: Motion, fps: float | None) -> Motion:
     return shown.replace(valid=resample(motion, fps).valid)
 
 
-def blinks(valid: np.ndarray, fps: float) -> np.ndarray:
+def blinks(valid: np.ndarray, fps: float | int) -> np.ndarray:
     """`[time]` how far the lids are shut, 0 to 1: shut where not valid, closing and
     opening in `BLINK_S` before and after."""
     frames = np.arange(len(valid))

@@ -1,0 +1,147 @@
+"""Video files: round trip, atomicity, and every way to get it wrong."""
+
+import resource
+import signal
+import sys
+import weakref
+
+import numpy as np
+import pytest
+
+from gazehead_jax.errors import GazeheadError
+from gazehead_jax.video import read_video, write_video
+
+pytest.importorskip("av")
+
+
+def _frames(count=12, height=48, width=64):
+    """A bright square that wanders to the right over a red-green ramp."""
+    for index in range(count):
+        frame = np.zeros((height, width, 3), np.uint8)
+        frame[..., 0] = np.linspace(0, 200, width)
+        frame[..., 1] = np.linspace(0, 200, height)[:, None]
+        frame[10:20, 3 * index : 3 * index + 10] = 255
+        yield frame
+
+
+@pytest.mark.parametrize("fps", [25.0, 30_000 / 1001, 60.0])
+def test_round_trip(tmp_path, fps):
+    import av
+
+    path = write_video(tmp_path / "clip.mp4", _frames(), fps=fps)
+    times, frames = zip(*read_video(path), strict=True)
+    assert len(frames) == 12
+    np.testing.assert_allclose(times, np.arange(12) / fps, atol=1e-3)
+    for got, put in zip(frames, _frames(), strict=True):
+        assert got.flags.c_contiguous
+        assert got.dtype == np.uint8
+        assert got.shape == (48, 64, 3)
+        assert np.abs(got.astype(int) - put).mean() < 8
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert float(stream.average_rate) == pytest.approx(fps, rel=1e-4)
+
+
+def test_frames_stream(tmp_path):
+    """No more than a moment of video waits in memory."""
+    alive, most = set(), 0
+
+    def many():
+        nonlocal most
+        for index in range(300):
+            frame = np.full((48, 64, 3), index % 250, np.uint8)
+            alive.add(index)
+            weakref.finalize(frame, alive.discard, index)
+            most = max(most, len(alive))
+            yield frame
+
+    write_video(tmp_path / "clip.mp4", many(), fps=30)
+    assert most < 5
+    assert sum(1 for _ in read_video(tmp_path / "clip.mp4")) == 300
+
+
+def test_a_frame_that_fails_leaves_nothing(tmp_path):
+    def broken():
+        yield from _frames(3)
+        raise GazeheadError("the drawing failed.")
+
+    with pytest.raises(GazeheadError, match="drawing failed"):
+        write_video(tmp_path / "clip.mp4", broken(), fps=25)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_video_survives_a_failure(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", _frames(), fps=25)
+    before = path.read_bytes()
+    with pytest.raises(GazeheadError, match="one size"):
+        write_video(path, [*_frames(2), *_frames(1, 32)], fps=25)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "name", "words"),
+    [
+        ([], 25, "a.mp4", "at least one frame"),
+        (_frames(1, 47), 25, "a.mp4", "even"),
+        (_frames(1, 48, 63), 25, "a.mp4", "even"),
+        ([np.zeros((4, 4, 3), np.float32)], 25, "a.mp4", "uint8"),
+        ([np.zeros((4, 4), np.uint8)], 25, "a.mp4", "uint8"),
+        ([np.zeros((0, 4, 3), np.uint8)], 25, "a.mp4", "uint8"),
+        (_frames(), 0, "a.mp4", "fps"),
+        (_frames(), float("nan"), "a.mp4", "fps"),
+        (_frames(), 25, "a.avi", "mp4"),
+    ],
+)
+def test_bad_input_is_told(tmp_path, frames, fps, name, words):
+    with pytest.raises(GazeheadError, match=words):
+        write_video(tmp_path / name, frames, fps=fps)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_quality_is_told(tmp_path):
+    with pytest.raises(GazeheadError, match="quality"):
+        write_video(tmp_path / "a.mp4", _frames(), fps=25, quality=60)
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GazeheadError, match="could not be written"):
+        write_video(tmp_path / "file" / "a.mp4", _frames(), fps=25)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = (rng.integers(0, 255, (256, 256, 3), np.uint8) for _ in range(40))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(GazeheadError, match="disk is full"):
+            write_video(tmp_path / "a.mp4", noise, fps=25)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_av_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(GazeheadError, match=r"gazehead_jax\[video\]"):
+        write_video(tmp_path / "a.mp4", _frames(), fps=25)
+
+
+def test_what_is_no_video_is_told(tmp_path):
+    with pytest.raises(GazeheadError, match="no such file"):
+        list(read_video(tmp_path / "none.mp4"))
+    (tmp_path / "text.mp4").write_text("no video at all")
+    with pytest.raises(GazeheadError, match="text.mp4"):
+        list(read_video(tmp_path / "text.mp4"))
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    with pytest.raises(GazeheadError, match="empty.mp4"):
+        list(read_video(tmp_path / "empty.mp4"))
+    path = write_video(tmp_path / "clip.mp4", _frames(), fps=25)
+    (tmp_path / "cut.mp4").write_bytes(path.read_bytes()[:600])
+    with pytest.raises(GazeheadError, match="cut.mp4"):
+        list(read_video(tmp_path / "cut.mp4"))
