@@ -4,11 +4,10 @@
     motions = open_split("gazehead_synthetic/clean", "train", "data")
     motions[0].gaze
 
-or `python -m gazehead_jax.build gazehead_synthetic/clean --data_dir data`. TFDS's own
-ways work too, once the builder's module is imported: `tfds.data_source(name, ...)`.
+or `gazehead dataset build gazehead_synthetic/clean --data-dir data`. TFDS's own ways work
+too, once the builder's module is imported: `tfds.data_source(name, ...)`.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import difflib
@@ -286,49 +285,56 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of a build, for `main` and for `gazehead dataset build`."""
-    parser.add_argument(
-        "name", help=f"NAME or NAME/CONFIG; NAME is one of {', '.join(BUILDERS)}"
-    )
-    parser.add_argument(
-        "--data_dir", help="where datasets lie (default: TFDS_DATA_DIR, or TFDS's own)"
-    )
-    parser.add_argument(
-        "--manual_dir", help="your own copy, for builders that read one"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="prepare again what is there"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="OPTION=VALUE",
-        help="change an option of the config, as in --set fps=50",
-    )
+def describe(name: str) -> str:
+    """A builder's configs and the first sentence of its README, for a listing."""
+    cls = _builder_class(name)
+    configs = ", ".join(config.name for config in cls.BUILDER_CONFIGS) or "no configs"
+    text = (Path(sys.modules[cls.__module__].__file__).parent / "README.md").read_text()
+    body = [line for line in text.splitlines() if line and not line.startswith("#")]
+    sentence = " ".join(body).split(". ")[0].rstrip(".")
+    manual = cls.MANUAL_DOWNLOAD_INSTRUCTIONS
+    needs = " Needs --manual-dir: your own copy." if manual else ""
+    return f"{name} ({configs})\n    {sentence}.{needs}"
 
 
-def run(args: argparse.Namespace) -> str:
-    """Prepares what the arguments name; returns what there is then, as text.
+def summary(name_or_dir: str | os.PathLike, data_dir=None) -> str:
+    """Where a prepared dataset lies and what each split holds."""
+    place = Path(name_or_dir)
+    if not (place / "dataset_info.json").exists():
+        place = prepared_dir(str(name_or_dir), data_dir)
+    lines = [str(place)]
+    with _quiet():
+        splits = (
+            list(tfds.builder_from_directory(place).info.splits)
+            if place.exists()
+            else []
+        )
+    require(
+        bool(splits),
+        f"{name_or_dir} is not prepared, expected it in {place}; run "
+        f"`gazehead dataset build {name_or_dir}` first, with the same data_dir.",
+    )
+    for split in splits:
+        motions = open_split(place, split)
+        people, seconds, valid = set(), 0.0, 0.0
+        for i in range(len(motions)):
+            motion = motions[i]
+            people.add(motion.subject)
+            seconds += motion.duration_s
+            valid += motion.valid.sum() / motion.fps
+        lines.append(
+            f"  {split:<11} {len(motions):>6} sequences, {len(people):>4} people, "
+            f"{seconds / 60:8.1f} min, {valid / 60:8.1f} min valid"
+        )
+    return "\n".join(lines)
+
+
+def parse_options(name: str, settings: list[str]) -> dict:
+    """The options of "OPTION=VALUE" texts, typed as the dataset's config has them.
 
     Raises:
-      GazeheadError: see `prepare`; also an option that is not OPTION=VALUE.
+      GazeheadError: not OPTION=VALUE, or a value of the wrong type.
     """
-    builder = prepare(
-        args.name,
-        args.data_dir,
-        manual_dir=args.manual_dir,
-        overwrite=args.overwrite,
-        **_options(args.name, args.set),
-    )
-    splits = ", ".join(
-        f"{split} {info.num_examples}" for split, info in builder.info.splits.items()
-    )
-    return f"{builder.data_dir}: {splits} sequences."
-
-
-def _options(name: str, settings: list[str]) -> dict:
     _, config = _resolve(name)
     options = {}
     for setting in settings:
@@ -347,18 +353,3 @@ def _options(name: str, settings: list[str]) -> dict:
 
 
 _FROM_TEXT = {bool: {"true": True, "false": False}.__getitem__}
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m gazehead_jax.build")
-    add_arguments(parser)
-    try:
-        print(run(parser.parse_args(argv)))
-    except GazeheadError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -52,7 +52,7 @@ def about(config: Config, normaliser: Normaliser, provenance: Mapping) -> dict:
     }
 
 
-def load_checkpoint(path: str | Path, which: str = "best") -> Checkpoint:
+def load(path: str | Path, which: str = "best") -> Checkpoint:
     """Loads a model to sample from; no training code or accelerator is needed.
 
     Args:

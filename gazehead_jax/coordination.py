@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gazehead_jax.errors import require
-from gazehead_jax.motion import GAZE_CHANNELS, Array, angles_to_vector
+from gazehead_jax.motion import GAZE_CHANNELS, Array, Motion, angles_to_vector
 
 # Below this rate a frame is longer than the lag of a head (50 to 140 ms).
 COARSE_BELOW_FPS = 20.0
@@ -257,6 +257,13 @@ def find_shifts(
     if not found:
         return Shifts.none()
     return Shifts(*(np.array(column) for column in zip(*found, strict=True)))
+
+
+def shifts_of(motions: Iterable[Motion]) -> Shifts:
+    """The shifts of several motions together, see `find_shifts`."""
+    return Shifts.join(
+        find_shifts(m.gaze, m.require_head(), m.valid, m.fps) for m in motions
+    )
 
 
 def _noise(angles: np.ndarray, valid: np.ndarray) -> float:

@@ -21,6 +21,33 @@ from gazehead_jax.errors import GazeheadError, require
 AXIS = "devices"
 
 
+def initialize(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Joins the processes of a multi-host run; before anything else touches JAX.
+
+    Without arguments the cluster is asked: Cloud TPU, Slurm and Open MPI know.
+
+    Raises:
+      GazeheadError: the other processes were not found.
+    """
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except (ValueError, RuntimeError) as error:
+        raise GazeheadError(
+            f"the processes did not find each other ({str(error).splitlines()[0]}); on "
+            "a cluster that JAX does not know, give --coordinator HOST:PORT "
+            "--num-processes N --process-id I."
+        ) from error
+
+
+def is_first_process() -> bool:
+    """Whether this process writes logs and prints."""
+    return jax.process_index() == 0
+
+
 def mean(tree, axis_name: str | None):
     """The average over devices, or the tree itself without an axis."""
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)

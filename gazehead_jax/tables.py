@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from gazehead_jax.evaluate import Evaluation
+from gazehead_jax.evaluation import Evaluation
 
 # Heading → (metrics shown in one cell, digits). The first table has the paper's form.
 TABLES: Mapping[str, Mapping[str, tuple[tuple[str, ...], int]]] = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from gazehead_jax import build
+from gazehead_jax import build, cli
 from gazehead_jax.datasets.gazehead_folder import (
     gazehead_folder_dataset_builder as folder_builder,
 )
@@ -300,20 +300,26 @@ def test_prepare_is_quiet_and_does_it_once(tmp_path, capfd):
 
 
 def test_command_line(tmp_path, capsys):
+    command = ["dataset", "build", "gazehead_synthetic"]
     settings = [f"--set={k}={v}" for k, v in SMALL.items()]
-    arguments = ["gazehead_synthetic", "--data_dir", str(tmp_path), *settings]
-    assert build.main([*arguments, "--set=clean=true"]) == 0
-    assert "train 6, validation 4, test 2 sequences" in capsys.readouterr().out
+    arguments = [*command, "--data_dir", str(tmp_path), *settings]
+    assert cli.main([*arguments, "--set=clean=true"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:3] == ["train", "6", "sequences,"]
     place = next(tmp_path.rglob("dataset_info.json")).parent
     assert "clean-True" in place.parent.name
     assert build.open_split(place, "test")[0].valid.all()
+    assert cli.main(["dataset", "info", str(place)]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
 
-    assert build.main(["gazehead_synthetic", "--set", "fps=fast"]) == 2
+    assert cli.main([*command, "--set", "fps=fast"]) == 2
     assert "takes a float, got 'fast'" in capsys.readouterr().err
-    assert build.main(["gazehead_synthetic", "--set", "fps"]) == 2
+    assert cli.main([*command, "--set", "fps"]) == 2
     assert "OPTION=VALUE" in capsys.readouterr().err
-    assert build.main(["nothing"]) == 2
-    assert capsys.readouterr().err.startswith("error: there is no dataset 'nothing'")
+    assert cli.main(["dataset", "build", "nothing"]) == 2
+    assert "there is no dataset 'nothing'" in capsys.readouterr().err
+    assert cli.main(["dataset", "list"]) == 0
+    assert all(name in capsys.readouterr().out for name in ("default", "clean"))
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from conftest import random_checkpoint
 
-from gazehead_jax import sample as sampling
+from gazehead_jax import sampling
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.model import CVAE, Frame
 from gazehead_jax.motion import Motion
-from gazehead_jax.sample import HeadStream, initial_state, rollout, sample, sample_keys
+from gazehead_jax.sampling import HeadStream, initial_state, rollout, sample, sample_keys
 
 
 def heads(motions) -> np.ndarray:

@@ -51,7 +51,7 @@ class TrainState(struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class FitResult:
+class TrainResult:
     """What a run came to.
 
     Attributes:
@@ -146,13 +146,13 @@ def make_evaluate(config: Config, windows):
     return lambda params: {k: float(v) for k, v in evaluate(params, windows).items()}
 
 
-def fit(
+def train(
     config: Config,
     workdir: str | Path,
     *,
     data_dir: str | Path | None = None,
     quiet: bool = False,
-) -> FitResult:
+) -> TrainResult:
     """Trains, or goes on with, the experiment in `workdir`.
 
     A run that was killed resumes from its latest checkpoint and computes the same bits
@@ -171,21 +171,21 @@ def fit(
     workdir = Path(workdir)
     spread = parallel.Parallel(config.train.parallel, config.train.batch_size)
     with _locked(workdir), contextlib.closing(checkpoints.manager(workdir)) as orbax:
-        train = WindowTable(
+        table = WindowTable(
             load_split(config.data.dataset, "train", data_dir),
             config.data,
             config.model,
         )
-        state, start = _resume_or_init(config, orbax, train)
+        state, start = _resume_or_init(config, orbax, table)
         validation = WindowTable(
             load_split(config.data.dataset, "validation", data_dir),
             dataclasses.replace(config.data, mirror=False),
             config.model,
-            train.normaliser,
+            table.normaliser,
         )
         evaluate = make_evaluate(config, fixed_windows(validation))
-        facts = checkpoints.about(config, train.normaliser, _provenance(config, train))
-        run = _Run(config, spread, orbax, evaluate, facts, train)
+        facts = checkpoints.about(config, table.normaliser, _provenance(config, table))
+        run = _Run(config, spread, orbax, evaluate, facts, table)
         with (
             Report(
                 workdir,
@@ -197,7 +197,7 @@ def fit(
             _sigterm() as stop,
         ):
             step, loss, interrupted = run.loop(state, start, report, stop)
-    return FitResult(workdir, step, loss, interrupted)
+    return TrainResult(workdir, step, loss, interrupted)
 
 
 class _Run:

@@ -28,7 +28,7 @@ from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.errors import require
 from gazehead_jax.files import atomic_path
 from gazehead_jax.motion import Motion, resample
-from gazehead_jax.sample import initial_state, rollout, sample_keys
+from gazehead_jax.sampling import initial_state, rollout, sample_keys
 
 # (context motion, motion to follow, samples, seed) -> heads [s, t, d]
 Predictor = Callable[[Motion, Motion, int, int], np.ndarray]
