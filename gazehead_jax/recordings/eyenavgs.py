@@ -196,5 +196,5 @@ def _rows(path, site):
     keep = np.append(True, time[1:] > np.maximum.accumulate(time)[:-1])
     for q in quaternions:
         keep &= np.isfinite(q).all(-1) & (np.abs(q).max(-1) > 0)
-    require(keep.sum() > 1, f"{path}: fewer than two usable rows.")
+    require(bool(keep.sum() > 1), f"{path}: fewer than two usable rows.")
     return time[keep], *(q[keep] for q in quaternions)

@@ -96,7 +96,7 @@ def sequences(recording: Recording, fps: float | None = None) -> list[Motion]:
       GazeheadError: fps is not positive.
     """
     fps = recording.fps if fps is None else fps
-    require(np.isfinite(fps) and fps > 0, f"fps must be positive, got {fps}.")
+    require(bool(np.isfinite(fps) and fps > 0), f"fps must be positive, got {fps}.")
     time, head, eye = recording.time, recording.head.copy(), recording.eye
     known = np.isfinite(head).all(-1)
     valid = recording.valid & known & np.isfinite(eye).all(-1)
@@ -182,10 +182,10 @@ def _uniform(time, head, known, eye, valid, lag, fps):
     update = valid & np.append(True, (np.diff(eye, axis=0) != 0).any(-1))
     knots = time[update]
     eye_out = _columns(grid + lag, knots, eye[update])
-    after = np.clip(np.searchsorted(knots, grid + lag, "right"), 1, len(knots) - 1)
-    fresh = (grid + lag <= knots[-1] + 1e-9) & (
-        len(knots) > 1 and knots[after] - knots[after - 1] <= MAX_GAP_S
-    )
+    left, right = _neighbours(knots, grid + lag)
+    fresh = knots[right] - knots[left] <= MAX_GAP_S
+    # A tracker that repeats itself to the end is not known to look there.
+    fresh &= grid + lag <= knots[-1] + 1e-9
     ok = fresh & _both(time, valid, grid + lag) & _both(time, known, grid)
     gaze_pitch = gaze_in_camera(eye_out, head_out)[:, 0]
     ok &= (np.abs(head_out[:, 0]) < STEEP) & (np.abs(gaze_pitch) < STEEP)
@@ -196,10 +196,16 @@ def _columns(at, time, values):
     return np.stack([np.interp(at, time, column) for column in values.T], axis=-1)
 
 
-def _both(time, mask, at):
-    """Whether the samples on both sides of each moment are in the mask."""
+def _neighbours(time, at):
+    """Indices of the samples on both sides of each moment; one sample if it is on it."""
     right = np.clip(np.searchsorted(time, at - 1e-9), 0, len(time) - 1)
     left = np.clip(np.searchsorted(time, at + 1e-9, "right") - 1, 0, None)
+    return left, right
+
+
+def _both(time, mask, at):
+    """Whether the samples on both sides of each moment are in the mask."""
+    left, right = _neighbours(time, at)
     return mask[left] & mask[right]
 
 

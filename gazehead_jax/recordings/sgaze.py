@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from scipy.integrate import cumulative_trapezoid
 
 from gazehead_jax.errors import require
 from gazehead_jax.recordings.recording import Entry, Recording
@@ -69,7 +70,7 @@ def load(entry: Entry) -> Recording:
         f"{path} must have {COLUMNS} columns, got {table.shape[1]}; expected {LAYOUT}.",
     )
     eye, velocity = np.deg2rad(table[:, [1, 0]]), table[:, [5, 4]]
-    head = np.cumsum(np.deg2rad(velocity), axis=0) / FPS
+    head = cumulative_trapezoid(np.deg2rad(velocity), dx=1 / FPS, axis=0, initial=0)
     head = np.pad(head, ((0, 0), (0, 1)))
     head[folded(velocity)] = np.nan
     return Recording(
