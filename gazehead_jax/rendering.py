@@ -37,7 +37,8 @@ def render_frames(
 
     Args:
       motion: with a head.
-      size: edge of the square picture, pixels; even, 64 to 1024.
+      size: edge of the square picture, pixels; even, 64 to 1024 (at 2 samples per
+        pixel and axis to about 800).
       fps: rate of the video; by default the motion's own between 20 and 60 per
         second, else 30. Other rates are interpolated smoothly.
       supersample: samples per pixel and axis: 1 is about three times as fast as 2,

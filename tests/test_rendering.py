@@ -72,6 +72,17 @@ def test_invalid_frames_are_bridged_and_shut():
         assert np.abs(np.diff(shut)).max() <= 0.55
 
 
+def test_invalid_frames_are_drawn_with_eyes_shut():
+    valid = np.ones(20, bool)
+    valid[10] = False
+    still = _motion(gaze=np.zeros((20, 2)), head=np.zeros((20, 3)), valid=valid)
+    frames = [f.astype(int) for f in rendering.render_frames(still, **SMALL)]
+    blue = [(f[:44, :, 2] > f[:44, :, 0] + 30).sum() for f in frames]
+    assert blue[0] > 3
+    assert blue[10] == 0
+    assert blue[19] == blue[0]
+
+
 def test_a_turn_through_the_back_takes_the_short_way():
     head = np.zeros((3, 3))
     head[:, 1] = [3.1, 0, -3.1]
