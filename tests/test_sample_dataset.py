@@ -81,7 +81,8 @@ def test_eyes_hold_the_camera_while_the_head_turns(name):
 
 
 def test_built_data_are_the_shipped_ones(tmp_path):
-    prepare("gazehead_sample", tmp_path)
+    builder = prepare("gazehead_sample", tmp_path)
+    assert builder.builder_config.name == "faces"
     for split in SPLITS:
         motions = open_split("gazehead_sample", split, tmp_path)
         assert sorted(m.source for m in motions) == sorted(

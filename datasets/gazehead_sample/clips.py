@@ -6,7 +6,7 @@ A person is in one split only. Told by looking at every clip.
 import dataclasses
 from pathlib import Path
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data" / "faces"
 MANIFEST = DATA / "manifest.csv"
 
 
