@@ -202,12 +202,12 @@ class StreamedWindows:
         gaze, head, valid = (np.stack(x) for x in zip(*parts, strict=True))
         return Windows(gaze=gaze, head=head, valid=valid)
 
-    def batches(self, orders: Callable[[int], np.ndarray], steps: range) -> Iterator:
+    def batches(self, order: Callable[[int], np.ndarray], steps: range) -> Iterator:
+        """The batches of steps, where `order(step)` are the window numbers wanted."""
         import grain
 
-        dataset = grain.MapDataset.source(steps).map(
-            lambda step: self.batch(orders(step))
-        )
+        read = functools.partial(self._read, order)  # picklable, unlike a closure
+        dataset = grain.MapDataset.source(steps).map(read)
         options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=16)
         stream = dataset.to_iter_dataset(options)
         workers = self.table.data.workers
@@ -222,10 +222,15 @@ class StreamedWindows:
             )
         iterator = iter(stream)
         try:
-            yield from iterator
+            yield from (Windows(**batch) for batch in iterator)
         finally:
             if hasattr(iterator, "close"):
                 iterator.close()
+
+    def _read(self, order: Callable[[int], np.ndarray], step: int) -> dict:
+        # A plain dict: grain maps over the structure with leaves of its own.
+        windows = self.batch(order(step))
+        return {k: getattr(windows, k) for k in ("gaze", "head", "valid")}
 
     @staticmethod
     def materialise(constants, windows: Windows, length: int) -> Windows:
@@ -243,7 +248,7 @@ def make_reader(table: WindowTable) -> ResidentWindows | StreamedWindows:
     return ResidentWindows(table) if resident else StreamedWindows(table)
 
 
-def fixed_windows(table: WindowTable, limit: int = 4096) -> Windows:
+def fixed_windows(table: WindowTable, limit: int = 1024) -> Windows:
     """Windows for validation: not mirrored, spread evenly over the split."""
     step = max(1, -(-len(table.start) // limit))
     order = np.arange(0, len(table.start), step) * (2 if table.data.mirror else 1)

@@ -111,20 +111,15 @@ class Parallel:
     def _replicate_one(self, x):
         if jax.process_count() == 1:
             return jax.device_put(x, self._everywhere)
-        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-            data = self._replicate_one(jax.random.key_data(x))
-            return jax.random.wrap_key_data(data)
         return jax.make_array_from_process_local_data(self._everywhere, np.asarray(x))
 
     def unreplicate(self, tree):
-        """One device's copy, as NumPy arrays (PRNG keys stay keys)."""
+        """One device's copy, as NumPy arrays."""
 
         def one(x):
-            if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-                data = one(jax.random.key_data(x))
-                return jax.random.wrap_key_data(data)
             shard = np.asarray(x.addressable_shards[0].data)
-            return shard[0] if self.mode == "pmap" else shard
+            # A 0-d array, not a NumPy scalar, which Orbax saves but cannot restore.
+            return np.asarray(shard[0] if self.mode == "pmap" else shard)
 
         return jax.tree.map(one, tree)
 
@@ -161,8 +156,6 @@ class Parallel:
     def assert_equal_everywhere(self, tree) -> None:
         """Raises if this process's devices do not hold equal values."""
         for path, x in jax.tree_util.tree_leaves_with_path(tree):
-            if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-                x = jax.random.key_data(x)
             shards = [np.asarray(s.data) for s in x.addressable_shards]
             for other in shards[1:]:
                 if not np.array_equal(shards[0], other, equal_nan=True):

@@ -25,6 +25,7 @@ from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.files import unwritable
 from gazehead_jax.losses import beta_schedule, elbo_loss
 from gazehead_jax.model import init_params
+from gazehead_jax.motion import Array
 from gazehead_jax.reporting import Report
 from gazehead_jax.version import __version__
 
@@ -42,12 +43,17 @@ FREE_ON_RESUME = (
 
 
 class TrainState(struct.PyTreeNode):
-    """All that a step changes, and the key that its noise is folded from."""
+    """All that a step changes, and the data of the key that its noise is folded from
+    (plain numbers, which every way of replicating and saving takes)."""
 
-    step: jax.Array
+    step: Array
     params: dict
     opt_state: optax.OptState
-    key: jax.Array
+    key: Array
+
+    def to_dict(self) -> dict:
+        """As a checkpoint keeps it."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +95,7 @@ def init_state(config: Config) -> TrainState:
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=make_tx(config).init(params),
-        key=key,
+        key=jax.random.key_data(key),
     )
 
 
@@ -106,7 +112,7 @@ def make_train_step(config: Config, materialise):
 
     def one_step(state: TrainState, data, payload, rows, axis_name):
         windows = materialise(data, payload)
-        key = jax.random.fold_in(state.key, state.step)
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
         beta = jnp.asarray(beta_at(state.step), jnp.float32)
 
         def loss_fn(params):
@@ -121,7 +127,7 @@ def make_train_step(config: Config, materialise):
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
-        diagnostics |= {"grad_norm": optax.global_norm(grads), "beta": beta}
+        diagnostics |= {"grad_norm": optax.tree.norm(grads), "beta": beta}
         return state, diagnostics
 
     def train_step(state, data, batch, axis_name=None):
@@ -239,7 +245,7 @@ class _Run:
                 loss = validation
                 if step % c.eval_every and not last:
                     loss = self.evaluate(host.params)["loss"]
-                checkpoints.save(self.orbax, step, host, self.facts, loss)
+                checkpoints.save(self.orbax, step, host.to_dict(), self.facts, loss)
                 saved = step
             if interrupted:
                 break
@@ -288,10 +294,11 @@ def _resume_or_init(config, orbax, table) -> tuple[TrainState, int]:
     state = init_state(config)
     if orbax.latest_step() is None:
         return state, 0
-    template = jax.tree.map(lambda x: jax.device_put(x, jax.local_devices()[0]), state)
+    here = jax.local_devices()[0]
+    template = jax.tree.map(lambda x: jax.device_put(x, here), state.to_dict())
     folder = orbax.directory
     try:
-        step, state, facts = checkpoints.restore(orbax, template)
+        step, restored, facts = checkpoints.restore(orbax, template)
     except ValueError as error:
         step, facts = orbax.latest_step(), None
         cause = error
@@ -307,7 +314,7 @@ def _resume_or_init(config, orbax, table) -> tuple[TrainState, int]:
         f"{folder}: {config.data.dataset!r} is not the data that this run was trained "
         "on (its statistics differ); use another --workdir.",
     )
-    return state, step
+    return TrainState(**restored), step
 
 
 def _same_experiment(old: Config, new: Config, folder) -> None:

@@ -102,3 +102,31 @@ def gaze_motion():
     valid = np.ones(60, bool)
     valid[20:23] = False
     return Motion(gaze=gaze, head=None, fps=5, valid=valid, source="wander")
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory) -> str:
+    """A prepared directory of simulated people: 8 sequences of 20 s to train on."""
+    from gazehead_jax import build
+
+    builder = build.prepare(
+        "gazehead_synthetic",
+        tmp_path_factory.mktemp("tfds"),
+        train_people=4,
+        validation_people=2,
+        test_people=2,
+        sequences=2,
+        seconds=20.0,
+    )
+    return str(builder.data_dir)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, small_dataset):
+    """A workdir with a model trained for a few steps."""
+    from gazehead_jax.training import train
+
+    workdir = tmp_path_factory.mktemp("trained") / "run"
+    config = tiny_config("window", **{"data.dataset": small_dataset})
+    train(config, workdir, quiet=True)
+    return workdir

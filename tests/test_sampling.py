@@ -10,7 +10,13 @@ from gazehead_jax import sampling
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.model import CVAE, Frame
 from gazehead_jax.motion import Motion
-from gazehead_jax.sampling import HeadStream, initial_state, rollout, sample, sample_keys
+from gazehead_jax.sampling import (
+    HeadStream,
+    initial_state,
+    rollout,
+    sample,
+    sample_keys,
+)
 
 
 def heads(motions) -> np.ndarray:

@@ -1,0 +1,7 @@
+"""placeholder"""
+
+from gazehead_jax.config import Config
+
+
+def get_config() -> Config:
+    return Config(name="demo")

@@ -1,0 +1,290 @@
+"""Training: it learns, spreads over devices, resumes to the bit, and stops cleanly."""
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import tiny_config
+
+from gazehead_jax import checkpoint, parallel, training
+from gazehead_jax.checkpoint import load
+from gazehead_jax.errors import GazeheadError
+from gazehead_jax.training import train
+
+
+def config_of(dataset, kind="window", **changes):
+    return tiny_config(kind, **{"data.dataset": dataset, **changes})
+
+
+def leaves(workdir, which="latest"):
+    return jax.tree.leaves(load(workdir, which).params)
+
+
+def assert_same_params(a, b, atol=0.0):
+    for x, y in zip(leaves(a), leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=atol)
+
+
+@pytest.mark.slow
+def test_it_learns(tmp_path, small_dataset, kind):
+    """Well under the error of its start in 200 steps."""
+    config = config_of(
+        small_dataset,
+        kind,
+        **{"train.steps": 200, "optimizer.learning_rate": 5e-3, "model.hidden": 32},
+    )
+    result = train(config, tmp_path, quiet=True)
+    log = [
+        json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()
+    ]
+    mse = [r["mse"] for r in log if r["split"] == "train"]
+    assert mse[-1] < 0.6 * mse[0]
+    assert result.step == 200
+    assert np.isfinite(result.validation_loss)
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_pmap_and_jit_on_two_devices_equal_one_device(tmp_path, small_dataset):
+    assert len(jax.devices()) == 2
+    finals = {}
+    one = jax.devices()[:1]
+    for name, mode, devices in (
+        ("pmap", "pmap", None),
+        ("jit", "jit", None),
+        ("alone", "pmap", one),
+    ):
+        config = config_of(small_dataset, **{"train.parallel": mode})
+        original = parallel.Parallel.__init__
+
+        def pinned(self, mode, batch_size, devices=devices, original=original):
+            original(self, mode, batch_size, devices)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parallel.Parallel, "__init__", pinned)
+            train(config, tmp_path / name, quiet=True)
+        finals[name] = leaves(tmp_path / name)
+    start = jax.tree.leaves(training.init_state(config).params)
+    moved = max(
+        float(np.abs(np.asarray(x) - y).max())
+        for x, y in zip(start, finals["pmap"], strict=True)
+    )
+    assert moved > 5e-3
+    for name in ("jit", "alone"):
+        for x, y in zip(finals["pmap"], finals[name], strict=True):
+            np.testing.assert_allclose(x, y, atol=2e-5)
+
+
+def test_resident_and_streamed_training_are_the_same(tmp_path, small_dataset):
+    for resident in ("always", "never"):
+        config = config_of(small_dataset, **{"data.resident": resident})
+        train(config, tmp_path / resident, quiet=True)
+    assert_same_params(tmp_path / "always", tmp_path / "never", atol=1e-6)
+
+
+def test_resuming_gives_the_same_bits(tmp_path, small_dataset):
+    config = config_of(small_dataset)
+    train(config, tmp_path / "whole", quiet=True)
+    half = config_of(small_dataset, **{"train.steps": 10})
+    train(half, tmp_path / "parts", quiet=True)
+    train(config, tmp_path / "parts", quiet=True)
+    assert_same_params(tmp_path / "whole", tmp_path / "parts")
+    steps = [
+        json.loads(line)["step"]
+        for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()
+    ]
+    assert steps == sorted(steps)
+
+
+PROGRAM = """
+import sys
+from gazehead_jax.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def command(workdir, dataset, **changes) -> list[str]:
+    config = config_of(dataset, **changes)
+    path = Path(workdir).parent / "experiment.py"
+    path.write_text(
+        "from gazehead_jax.config import Config\n"
+        f"def get_config():\n    return Config.from_dict({config.to_dict()!r})\n"
+    )
+    arguments = ["train", "--config", str(path), "--workdir", str(workdir)]
+    return [sys.executable, "-c", PROGRAM, *arguments]
+
+
+def environment(devices: int) -> dict:
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+
+
+def wait_for(condition, process, seconds=120):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, "nothing happened"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, small_dataset):
+    long = {"train.steps": 4000, "train.checkpoint_every": 100, "train.eval_every": 100}
+    run = command(tmp_path / "killed", small_dataset, **long)
+    process = subprocess.Popen(run, env=environment(2))
+    folder = tmp_path / "killed" / "checkpoints"
+    done = lambda: len([p for p in folder.glob("*") if p.name.isdigit()]) >= 2
+    wait_for(done, process)
+    process.kill()
+    process.wait()
+    reached = max(int(p.name) for p in folder.iterdir() if p.name.isdigit())
+    goal = {"train.steps": reached + 100}
+    config = config_of(small_dataset, **(long | goal))
+    train(config, tmp_path / "killed", quiet=True)
+    train(config, tmp_path / "whole", quiet=True)
+    assert_same_params(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_says_so(tmp_path, small_dataset):
+    far = {"train.steps": 100_000, "train.checkpoint_every": 100_000}
+    run = command(tmp_path / "run", small_dataset, **far)
+    process = subprocess.Popen(
+        run, env=environment(2), stdout=subprocess.PIPE, text=True
+    )
+    log = tmp_path / "run" / "log.jsonl"
+    wait_for(lambda: log.is_file() and log.stat().st_size > 0, process)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "the same command goes on" in out
+    saved = [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert saved
+    assert f"step {max(saved)};" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_two_processes_give_the_one_process_result(tmp_path, small_dataset, mode):
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{s.getsockname()[1]}"
+    run = command(tmp_path / "two", small_dataset, **{"train.parallel": mode})
+    processes = [
+        subprocess.Popen(
+            [*run, "--coordinator", address, "--num-processes=2", f"--process-id={i}"],
+            env=environment(1),
+        )
+        for i in range(2)
+    ]
+    for process in processes:
+        assert process.wait(timeout=300) == 0
+    train(
+        config_of(small_dataset, **{"train.parallel": mode}),
+        tmp_path / "one",
+        quiet=True,
+    )
+    assert_same_params(tmp_path / "one", tmp_path / "two", atol=2e-5)
+
+
+def test_the_best_and_the_latest_are_kept(tmp_path, small_dataset, monkeypatch):
+    losses = iter([3.0, 1.0, 2.0, 2.5])
+
+    def fake(config, windows):
+        return lambda params: {"loss": next(losses)}
+
+    monkeypatch.setattr(training, "make_evaluate", fake)
+    every = {"train.eval_every": 5, "train.checkpoint_every": 5}
+    train(config_of(small_dataset, **every), tmp_path, quiet=True)
+    kept = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
+    assert kept == [10, 20]
+    best, latest = leaves(tmp_path, "best"), leaves(tmp_path, "latest")
+    tenth = leaves(tmp_path, "10")
+    assert all(np.array_equal(x, y) for x, y in zip(best, tenth, strict=True))
+    assert any(not np.array_equal(x, y) for x, y in zip(best, latest, strict=True))
+
+
+def test_a_checkpoint_loads_on_other_devices(trained):
+    program = (
+        "import sys, jax; assert jax.device_count() == 1;"
+        "from gazehead_jax.checkpoint import load; c = load(sys.argv[1]);"
+        "print(c.name, c.provenance['windows'] > 0)"
+    )
+    run = [sys.executable, "-c", program, str(trained)]
+    done = subprocess.run(run, env=environment(1), capture_output=True, text=True)
+    assert done.stdout.split() == ["tiny-window", "True"], done.stderr
+
+
+def test_a_loss_that_is_not_finite_names_its_step(tmp_path, small_dataset, monkeypatch):
+    original = training.elbo_loss
+
+    def broken(config, params, windows, key, rows, beta):
+        loss, diagnostics = original(config, params, windows, key, rows, beta)
+        return loss + jax.numpy.where(beta > 0.65, np.nan, 0.0), diagnostics
+
+    monkeypatch.setattr(training, "elbo_loss", broken)
+    with pytest.raises(GazeheadError, match=r"not finite \(nan\) at step 7"):
+        train(config_of(small_dataset), tmp_path, quiet=True)
+    assert checkpoint.manager(tmp_path).latest_step() is None
+
+
+def test_a_workdir_is_used_by_one_run_at_a_time(tmp_path, small_dataset):
+    with training._locked(tmp_path), pytest.raises(GazeheadError, match="is in use"):
+        train(config_of(small_dataset), tmp_path, quiet=True)
+
+
+def test_a_workdir_of_another_config_is_refused(trained, small_dataset):
+    for change in ({"optimizer.learning_rate": 0.5}, {"model.hidden": 8}):
+        with pytest.raises(GazeheadError, match="another config|does not fit"):
+            train(config_of(small_dataset, **change), trained, quiet=True)
+
+
+def test_more_devices_than_the_batch_has_rows(tmp_path, small_dataset):
+    config = config_of(small_dataset, **{"train.batch_size": 1})
+    with pytest.raises(GazeheadError, match="multiple of the number of devices"):
+        train(config, tmp_path, quiet=True)
+
+
+def test_a_full_disk_is_told_in_one_sentence(tmp_path, small_dataset, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", full)
+    with pytest.raises(GazeheadError, match="disk is full"):
+        train(config_of(small_dataset), tmp_path, quiet=True)
+
+
+# Orbax leaves a closed event loop behind when it fails to read.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_bad_checkpoints_are_told_apart(tmp_path, trained):
+    with pytest.raises(GazeheadError, match="there is no such checkpoint"):
+        load(tmp_path / "none")
+    with pytest.raises(GazeheadError, match="holds no finished checkpoint"):
+        load(tmp_path)
+    with pytest.raises(GazeheadError, match="must be best, latest or one of"):
+        load(trained, "12345")
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(trained, broken)
+    for file in broken.rglob("metadata"):
+        if file.parent.name == "about":
+            facts = json.loads(file.read_text())
+            facts["config"]["model"]["hidden"] = 99
+            file.write_text(json.dumps(facts))
+    with pytest.raises(GazeheadError, match="do not fit the config"):
+        load(broken)
+    for file in broken.rglob("manifest.ocdbt"):
+        file.write_bytes(b"")
+    with pytest.raises(GazeheadError, match="not a readable checkpoint|do not fit"):
+        load(broken)
+    gc.collect()
