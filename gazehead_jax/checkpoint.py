@@ -208,15 +208,19 @@ def save(orbax, step: int, state, facts: Mapping, loss: float) -> None:
         raise
 
 
-def restore(orbax, template) -> tuple[int, object, Mapping]:
-    """The latest step, its state in the template's structure, and its `about`."""
+def restore_about(orbax) -> Mapping:
+    """The latest step's `about`; read and compared before its state is."""
     import orbax.checkpoint as ocp
 
     step = orbax.latest_step()
-    restored = orbax.restore(
-        step,
-        args=ocp.args.Composite(
-            state=ocp.args.StandardRestore(template), about=ocp.args.JsonRestore()
-        ),
-    )
-    return step, restored["state"], restored["about"]
+    return orbax.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))[
+        "about"
+    ]
+
+
+def restore_state(orbax, template):
+    """The latest step's state, in the structure and on the devices of the template."""
+    import orbax.checkpoint as ocp
+
+    arguments = ocp.args.Composite(state=ocp.args.StandardRestore(template))
+    return orbax.restore(orbax.latest_step(), args=arguments)["state"]

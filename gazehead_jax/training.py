@@ -294,27 +294,20 @@ def _resume_or_init(config, orbax, table) -> tuple[TrainState, int]:
     state = init_state(config)
     if orbax.latest_step() is None:
         return state, 0
-    here = jax.local_devices()[0]
-    template = jax.tree.map(lambda x: jax.device_put(x, here), state.to_dict())
     folder = orbax.directory
-    try:
-        step, restored, facts = checkpoints.restore(orbax, template)
-    except ValueError as error:
-        step, facts = orbax.latest_step(), None
-        cause = error
-    if facts is None:
-        raise GazeheadError(
-            f"{folder}: the checkpoint of step {step} does not fit this config "
-            f"({str(cause).splitlines()[0][:160]}); use another --workdir."
-        ) from cause
-    old, normaliser, _ = checkpoints.read_about(facts, folder)
+    old, normaliser, _ = checkpoints.read_about(
+        checkpoints.restore_about(orbax), folder
+    )
     _same_experiment(old, config, folder)
     require(
         normaliser.to_dict() == table.normaliser.to_dict(),
         f"{folder}: {config.data.dataset!r} is not the data that this run was trained "
         "on (its statistics differ); use another --workdir.",
     )
-    return TrainState(**restored), step
+    here = jax.local_devices()[0]
+    template = jax.tree.map(lambda x: jax.device_put(x, here), state.to_dict())
+    state = TrainState(**checkpoints.restore_state(orbax, template))
+    return state, orbax.latest_step()
 
 
 def _same_experiment(old: Config, new: Config, folder) -> None:

@@ -1,6 +1,5 @@
 """Training: it learns, spreads over devices, resumes to the bit, and stops cleanly."""
 
-import gc
 import json
 import os
 import signal
@@ -244,7 +243,7 @@ def test_a_workdir_is_used_by_one_run_at_a_time(tmp_path, small_dataset):
 
 def test_a_workdir_of_another_config_is_refused(trained, small_dataset):
     for change in ({"optimizer.learning_rate": 0.5}, {"model.hidden": 8}):
-        with pytest.raises(GazeheadError, match="another config|does not fit"):
+        with pytest.raises(GazeheadError, match="another config"):
             train(config_of(small_dataset, **change), trained, quiet=True)
 
 
@@ -263,8 +262,6 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path, small_dataset, monkeypatc
         train(config_of(small_dataset), tmp_path, quiet=True)
 
 
-# Orbax leaves a closed event loop behind when it fails to read.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_bad_checkpoints_are_told_apart(tmp_path, trained):
     with pytest.raises(GazeheadError, match="there is no such checkpoint"):
         load(tmp_path / "none")
@@ -283,8 +280,7 @@ def test_bad_checkpoints_are_told_apart(tmp_path, trained):
             file.write_text(json.dumps(facts))
     with pytest.raises(GazeheadError, match="do not fit the config"):
         load(broken)
-    for file in broken.rglob("manifest.ocdbt"):
-        file.write_bytes(b"")
-    with pytest.raises(GazeheadError, match="not a readable checkpoint|do not fit"):
+    for file in broken.rglob("_METADATA"):
+        file.write_text("not json")
+    with pytest.raises(GazeheadError, match="not a readable checkpoint"):
         load(broken)
-    gc.collect()
