@@ -192,6 +192,7 @@ def _start() -> None:
 
 def _doctor(args) -> int:
     from rich.console import Console
+    from rich.markup import escape
 
     from gazehead_jax.doctor import checkup
 
@@ -200,7 +201,8 @@ def _doctor(args) -> int:
     checks = checkup()
     for check in checks:
         mark = f"[{colours[check.status]}]{check.status:>7}[/]"
-        console.print(f"{mark}  {check.what:<20} {check.detail}", soft_wrap=True)
+        line = f"{mark}  {check.what:<20} {escape(check.detail)}"
+        console.print(line, soft_wrap=True)
     return 2 if any(c.status == "bad" for c in checks) else 0
 
 

@@ -26,6 +26,9 @@ from jaxtyping import Bool, Float, Int
 from gazehead_jax.config import ModelConfig
 from gazehead_jax.motion import Array
 
+# Heads stay within this many standard deviations of the mean head.
+HEAD_LIMIT = 10.0
+
 
 class Gaussian(NamedTuple):
     """A diagonal normal distribution."""
@@ -134,6 +137,8 @@ class Step(nn.Module):
         head = nn.Dense(c.head_dim, name="head")(hidden)
         if c.increments:
             head = head + context[:, -1]
+        # Trained models stay far inside; an untrained one must not run off for ever.
+        head = jnp.clip(head, -HEAD_LIMIT, HEAD_LIMIT)
 
         latest = head
         if frame.head is not None:

@@ -261,6 +261,20 @@ def mirror(motion: Motion) -> Motion:
     return motion.replace(gaze=motion.gaze * np.float32([1, -1]), head=head)
 
 
+def as_seen_from(motion: Motion, towards: Float[np.ndarray, "2"]) -> Motion:
+    """The motion for a camera that stands in another direction from the person.
+
+    Eyes and head keep their relation; the world is turned about the person so that the
+    direction `towards`, (pitch, yaw) in radians, becomes (0, 0).
+    """
+    turn = head_to_matrix(np.append(towards, 0.0)).T
+    gaze = vector_to_angles(angles_to_vector(motion.gaze) @ turn.T)
+    head = motion.head
+    if head is not None:
+        head = matrix_to_head(turn @ head_to_matrix(head))
+    return motion.replace(gaze=gaze, head=head)
+
+
 def resample(motion: Motion, fps: float | int, *, smooth: bool = False) -> Motion:
     """The motion at another frame rate; the first frame keeps its time.
 

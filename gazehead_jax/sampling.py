@@ -156,9 +156,10 @@ def rollout(
 def _to_radians(checkpoint: Checkpoint, heads) -> np.ndarray:
     heads = checkpoint.normaliser.head_inverse(np.asarray(heads))
     missing = 3 - heads.shape[-1]
-    return np.pad(heads, [(0, 0)] * (heads.ndim - 1) + [(0, missing)]).astype(
-        np.float32
-    )
+    heads = np.pad(heads, [(0, 0)] * (heads.ndim - 1) + [(0, missing)])
+    # Whatever the model and the gaze, what leaves here is a head's angles.
+    limit = np.float32([np.pi / 2, np.pi, np.pi])
+    return np.clip(heads, -limit, limit).astype(np.float32)
 
 
 def sample(

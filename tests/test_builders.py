@@ -319,7 +319,8 @@ def test_command_line(tmp_path, capsys):
     assert cli.main(["dataset", "build", "nothing"]) == 2
     assert "there is no dataset 'nothing'" in capsys.readouterr().err
     assert cli.main(["dataset", "list"]) == 0
-    assert all(name in capsys.readouterr().out for name in ("default", "clean"))
+    listing = capsys.readouterr().out
+    assert all(name in listing for name in ("default", "clean"))
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

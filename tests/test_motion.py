@@ -10,6 +10,7 @@ from gazehead_jax.motion import (
     Motion,
     Normaliser,
     angles_to_vector,
+    as_seen_from,
     gaze_in_camera,
     gaze_in_head,
     head_to_matrix,
@@ -175,6 +176,16 @@ def test_mirror_flips_yaw_and_roll_and_undoes_itself():
     np.testing.assert_allclose(
         flipped.gaze_in_head, motion.gaze_in_head * [1, -1], atol=1e-6
     )
+
+
+def test_another_camera_keeps_the_eye_in_the_head():
+    motion = make()
+    seen = as_seen_from(motion, np.deg2rad([-20.0, 30.0]))
+    np.testing.assert_allclose(seen.gaze_in_head, motion.gaze_in_head, atol=1e-5)
+    looking = Motion(np.deg2rad([[-20.0, 30.0]]), np.deg2rad([[-20.0, 30.0, 5.0]]), 25)
+    seen = as_seen_from(looking, np.deg2rad([-20.0, 30.0]))
+    np.testing.assert_allclose(np.rad2deg(seen.gaze), [[0, 0]], atol=1e-4)
+    np.testing.assert_allclose(np.rad2deg(seen.head), [[0, 0, 5]], atol=1e-4)
 
 
 # --- resampling --------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The sampler: the properties that make a rollout trustworthy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -162,6 +164,17 @@ def test_ten_hours_run_in_constant_memory():
     assert seen == length
     late = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert late - early < 100_000  # kB; the whole output alone would be 10 MB a sample
+
+
+def test_a_model_gone_wild_still_gives_angles(gaze_motion):
+    """Parameters a thousand times too large, gaze far outside the human range."""
+    checkpoint = random_checkpoint("frame")
+    wild = jax.tree.map(lambda x: x * 1000, checkpoint.params)
+    wild = dataclasses.replace(checkpoint, params=wild)
+    gaze = np.clip(gaze_motion.gaze * 50, -1.5, 1.5)
+    made = heads(sample(wild, gaze_motion.replace(gaze=gaze), num_samples=3))
+    assert np.isfinite(made).all()
+    assert (np.abs(made).max((0, 1)) <= np.float32([np.pi / 2, np.pi, np.pi])).all()
 
 
 @pytest.mark.parametrize(

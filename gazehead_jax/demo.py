@@ -1,0 +1,162 @@
+"""`gazehead demo`: the whole pipeline, small, on the sequences that are shipped."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from gazehead_jax import plots
+from gazehead_jax.baselines import MirrorGaze
+from gazehead_jax.build import load_split, summary
+from gazehead_jax.checkpoint import load
+from gazehead_jax.config import load_experiment
+from gazehead_jax.coordination import shifts_of
+from gazehead_jax.errors import require
+from gazehead_jax.evaluation import evaluate
+from gazehead_jax.files import atomic_path
+from gazehead_jax.motion import Motion, angles_to_vector, as_seen_from, vector_to_angles
+from gazehead_jax.motion_io import save_motion
+from gazehead_jax.rendering import render_side_by_side
+from gazehead_jax.sampling import sample
+from gazehead_jax.tables import print_tables, to_markdown
+from gazehead_jax.training import train
+
+CLIP_S = 12.0
+SAMPLES = 30
+
+
+def demo(out: str | Path = "out/demo", *, experiment: str = "demo") -> Path:
+    """Trains, samples, judges, plots and renders; a few minutes on two cores.
+
+    Args:
+      out: folder for everything that is made.
+      experiment: name or file of the experiment to train.
+
+    Returns:
+      The folder.
+
+    Raises:
+      GazeheadError: the folder cannot be written or holds something else.
+    """
+    out = Path(out)
+    require(
+        not out.exists() or out.is_dir(),
+        f"{out}: the demo needs a folder, and this is a file.",
+    )
+    say = _Steps(6)
+    config = load_experiment(experiment)
+    dataset, data_dir = config.data.dataset, out / "data"
+
+    say("real sequences → TFDS dataset (ArrayRecord)")
+    load_split(dataset, "train", data_dir)
+    print(summary(dataset, data_dir))
+
+    say(f"training experiments/{config.name}.py, {config.train.steps} steps")
+    train(config, out / "model", data_dir=data_dir)
+    model = load(out / "model")
+
+    say("gaze of a person never seen in training → head motion")
+    clip = demo_clip(load_split(dataset, "test", data_dir))
+    generated = sample(model, clip, num_samples=SAMPLES, seed=0)
+    mirrored = MirrorGaze().sample(
+        clip.gaze, clip.valid, clip.fps, np.zeros((0, 3)), 1, 0
+    )[0]
+    motions = {"real": clip, "mirror_gaze": clip.replace(head=mirrored)}
+    motions |= {f"generated_{i}": motion for i, motion in enumerate(generated[:3])}
+    for name, motion in motions.items():
+        for suffix in (".npz", ".csv"):
+            print(save_motion(out / "motion" / f"{name}{suffix}", motion))
+
+    say("judging on the test split, beside baselines and real heads")
+    found = evaluate(model, dataset, "test", data_dir=data_dir, num_samples=SAMPLES)
+    print_tables(found)
+    found.save(out / "metrics.json")
+    with atomic_path(out / "metrics.md") as temporary:
+        temporary.write_text(to_markdown(found))
+
+    say("plots")
+    heads = np.stack([m.require_head() for m in generated])
+    plots.plot_trajectories(clip, heads, out / "trajectories.png")
+    tests = load_split(dataset, "test", data_dir)
+    real = [tests[i] for i in range(len(tests))]
+    made = [sample(model, m, seed=1)[0] for m in real]
+    shifts = {"real": shifts_of(real), "generated": shifts_of(made)}
+    plots.plot_head_share(shifts, out / "head_share.png")
+    plots.plot_training(out / "model" / "log.jsonl", out / "training.png")
+    for name in ("trajectories", "head_share", "training"):
+        print(out / f"{name}.png")
+
+    say("video: the same gaze with the real, a generated and a mirrored head")
+    towards = middle(clip)
+    panels = {
+        "recorded head": clip,
+        "generated head": generated[0],
+        "head = gaze": motions["mirror_gaze"],
+    }
+    panels = {label: as_seen_from(m, towards) for label, m in panels.items()}
+    print(render_side_by_side(panels, out / "demo.mp4"))
+
+    say.done()
+    print(
+        f"""
+{out}/
+  demo.mp4           watch this first: eyes lead, head follows
+  metrics.json, .md  the tables above
+  trajectories.png   {SAMPLES} heads for one gaze, as a band
+  head_share.png     how much of a gaze shift the head takes
+  training.png       loss curves
+  motion/            real, generated and mirrored heads, .npz (radians) and .csv (degrees)
+  model/             the checkpoint
+
+next:
+  gazehead sample --checkpoint {out}/model --gaze YOUR_GAZE.csv --num-samples 3 --out head.csv
+  gazehead render --motion head_0.csv --out head.mp4
+  gazehead train --config paper --workdir runs/paper"""
+    )
+    return out
+
+
+def demo_clip(motions) -> Motion:
+    """The stretch of a split with the most head movement in yaw, 12 s at most."""
+    best, most = None, -1.0
+    for i in range(len(motions)):
+        clip = motions[i]
+        clip = clip[: int(CLIP_S * clip.fps)]
+        movement = float(clip.require_head()[clip.valid, 1].std())
+        if (
+            clip.duration_s > 0.8 * CLIP_S
+            and clip.valid.mean() > 0.9
+            and movement > most
+        ):
+            best, most = clip, movement
+    if best is None:
+        best = motions[0]
+    return best
+
+
+def middle(motion: Motion) -> np.ndarray:
+    """The mean direction `[2]` of a motion's gaze: where to put a camera."""
+    return vector_to_angles(angles_to_vector(motion.gaze[motion.valid]).mean(0))
+
+
+class _Steps:
+    """Numbered headings with the time that each step took."""
+
+    def __init__(self, total: int):
+        self._total, self._number = total, 0
+        self._start = self._last = time.perf_counter()
+
+    def __call__(self, what: str) -> None:
+        self._finish()
+        self._number += 1
+        print(f"\n[{self._number}/{self._total}] {what}", flush=True)
+
+    def _finish(self) -> None:
+        now = time.perf_counter()
+        if self._number:
+            print(f"      … {now - self._last:.0f} s", flush=True)
+        self._last = now
+
+    def done(self) -> None:
+        self._finish()
+        print(f"\ndone in {time.perf_counter() - self._start:.0f} s.", flush=True)
