@@ -6,6 +6,8 @@ loss and the latest are kept.
 """
 
 import dataclasses
+import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +67,11 @@ def load(path: str | Path, which: str = "best") -> Checkpoint:
     """
     folder = _step_folder(Path(path), which)
     import orbax.checkpoint as ocp
+    from absl import logging
 
+    # Orbax warns of what it need not have: its own metadata beside a state.
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
     try:
         facts = ocp.JsonCheckpointHandler().restore(folder.resolve() / "about")
         with ocp.PyTreeCheckpointer() as checkpointer:
@@ -90,6 +96,8 @@ def load(path: str | Path, which: str = "best") -> Checkpoint:
             f"{folder}: not a readable checkpoint ({type(error).__name__}: "
             f"{str(error).splitlines()[0][:200] if str(error) else 'no details'})."
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
     config, normaliser, provenance = read_about(facts, folder)
     params = state["params"]
     _check_params(config, params, folder)
@@ -142,9 +150,7 @@ def _step_folder(path: Path, which: str) -> Path:
     if which == "latest":
         return root / str(steps[-1])
     if which == "best":
-        with manager(root.parent, read_only=True) as orbax:
-            best = orbax.best_step()
-        return root / str(steps[-1] if best is None else best)
+        return root / str(min(steps, key=lambda step: (_loss(root / str(step)), -step)))
     require(
         which.isdigit() and int(which) in steps,
         f"{path}: checkpoint must be best, latest or one of {steps}, got {which!r}.",
@@ -152,7 +158,15 @@ def _step_folder(path: Path, which: str) -> Path:
     return root / which
 
 
-def manager(workdir: str | Path, read_only: bool = False):
+def _loss(folder: Path) -> float:
+    """The validation loss that Orbax wrote beside a checkpoint."""
+    try:
+        return json.loads((folder / "metrics" / "metrics").read_text())["loss"]
+    except (OSError, ValueError, KeyError):
+        return math.inf
+
+
+def manager(workdir: str | Path):
     """Orbax's manager of `workdir/checkpoints`: keeps the latest and the best."""
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
@@ -167,9 +181,7 @@ def manager(workdir: str | Path, read_only: bool = False):
         best_fn=by_loss,
         best_mode="min",
         preservation_policy=policy,
-        cleanup_tmp_directories=not read_only,
-        read_only=read_only,
-        create=not read_only,
+        cleanup_tmp_directories=True,
     )
     try:
         return ocp.CheckpointManager(

@@ -349,7 +349,10 @@ def _plot(args) -> None:
         heads = np.stack([m.require_head() for m in samples])
         plots.plot_trajectories(real, heads, args.out)
     else:
-        found = {"real": shifts_of([real]), "generated": shifts_of(samples)}
+        found = {
+            "real": shifts_of([real]).with_unsettled(),
+            "generated": shifts_of(samples).with_unsettled(),
+        }
         plots.plot_head_share(found, args.out)
     print(args.out)
 

@@ -86,6 +86,8 @@ class LossConfig:
     Attributes:
       beta: weight of the KL term after annealing (the paper's λ).
       beta_warmup_steps: steps over which beta grows linearly from 0.
+      velocity: weight of the squared error of the head's change from frame to frame;
+        without it a self-fed model buys accuracy of pose with jerks.
       self_feed: probability that a frame's context takes the model's own head instead
         of the true one (scheduled sampling).
       context_noise: standard deviation of noise on the true context heads, in units of
@@ -94,6 +96,7 @@ class LossConfig:
 
     beta: float = 1.0
     beta_warmup_steps: int = 10_000
+    velocity: float = 0.0
     self_feed: float = 0.0
     context_noise: float = 0.0
 
@@ -161,6 +164,7 @@ class Config:
             "model.period": 1,
             "loss.beta": 0,
             "loss.beta_warmup_steps": 0,
+            "loss.velocity": 0,
             "loss.self_feed": 0,
             "loss.context_noise": 0,
             "optimizer.warmup_steps": 0,

@@ -80,7 +80,10 @@ def demo(out: str | Path = "out/demo", *, experiment: str = "demo") -> Path:
     tests = load_split(dataset, "test", data_dir)
     real = [tests[i] for i in range(len(tests))]
     made = [sample(model, m, seed=1)[0] for m in real]
-    shifts = {"real": shifts_of(real), "generated": shifts_of(made)}
+    shifts = {
+        "real": shifts_of(real).with_unsettled(),
+        "generated": shifts_of(made).with_unsettled(),
+    }
     plots.plot_head_share(shifts, out / "head_share.png")
     plots.plot_training(out / "model" / "log.jsonl", out / "training.png")
     for name in ("trajectories", "head_share", "training"):
@@ -117,12 +120,12 @@ next:
 
 
 def demo_clip(motions) -> Motion:
-    """The stretch of a split with the most head movement in yaw, 12 s at most."""
+    """The stretch of a split in which the head turns most often, 12 s at most."""
     best, most = None, -1.0
     for i in range(len(motions)):
         clip = motions[i]
         clip = clip[: int(CLIP_S * clip.fps)]
-        movement = float(clip.require_head()[clip.valid, 1].std())
+        movement = float(np.abs(np.diff(clip.require_head()[:, 1])).mean())
         if (
             clip.duration_s > 0.8 * CLIP_S
             and clip.valid.mean() > 0.9

@@ -50,8 +50,8 @@ class Evaluation:
 
     Metrics added to those of `metrics.py`:
       `correlation_A_shuffled`, `velocity_correlation_A_shuffled`: the control.
-      `whole_lag_A_s`; `share_slope_A`, `share_theta0_A_deg`: the hinge of head share;
-      `main_sequence_A`: 1/s; `num_shifts`.
+      `whole_lag_A_s`; `share_slope_A`, `share_theta0_A_deg`: the hinge of head share
+      over all shifts, settled or not; `main_sequence_A`: 1/s; `num_shifts`.
     """
 
     about: Mapping
@@ -247,7 +247,7 @@ def _score_whole(predictor, motions, context, seed) -> dict[str, float]:
             coordination.find_shifts(ahead.gaze, head, ahead.valid, ahead.fps)
             for head in heads
         ]
-    shifts = coordination.Shifts.join(shifts)
+    shifts = coordination.Shifts.join(shifts).with_unsettled()
     lags = np.concatenate([*lags, np.full((1, 2), np.nan)])
     for i, axis in enumerate(("pitch", "yaw")):
         known = lags[np.isfinite(lags[:, i]), i]

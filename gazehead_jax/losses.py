@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from gazehead_jax.config import Config
 from gazehead_jax.model import CVAE, Gaussian, Windows
@@ -70,12 +70,23 @@ def elbo_loss(
     # The inner `where` keeps a NaN at an invalid frame out of the gradient as well.
     error = jnp.where(valid[..., None], error, 0)
     recon = (error**2).sum((1, 2))
+    if config.loss.velocity > 0:
+        recon += config.loss.velocity * _velocity_error(error, valid)
     first = jax.tree.map(
         lambda x: x[:, :: c.period], (prediction.posterior, prediction.prior)
     )
     kl = kl_divergence(*first).sum(-1)
     mse = recon / jnp.maximum(valid.sum(-1) * c.head_dim, 1)
     return recon + beta * kl, {"recon": recon, "kl": kl, "mse": mse}
+
+
+def _velocity_error(
+    error: Float[Array, "b t d"], valid: Bool[Array, "b t"]
+) -> Float[Array, " b"]:
+    """Squared error of the change from frame to frame, summed where both are valid."""
+    both = valid[:, 1:] & valid[:, :-1]
+    change = jnp.where(both[..., None], jnp.diff(error, axis=1), 0)
+    return (change**2).sum((1, 2))
 
 
 def beta_schedule(config: Config) -> optax.Schedule:

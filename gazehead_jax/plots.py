@@ -89,7 +89,7 @@ def plot_trajectories(
 def plot_head_share(
     shifts: Mapping[str, Shifts], path: str | os.PathLike, *, max_points: int = 1500
 ) -> None:
-    """Δhead against Δgaze of each settled gaze shift, and the hinge fitted to them.
+    """Δhead against Δgaze of each gaze shift that counts as settled, and their hinge.
 
     Args:
       shifts: name (as "real", "generated") → its shifts; up to three, drawn in order.

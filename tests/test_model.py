@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import random_checkpoint, tiny_config
 
+from gazehead_jax import losses
 from gazehead_jax.losses import beta_schedule, elbo_loss, kl_divergence
 from gazehead_jax.model import (
     CVAE,
@@ -224,3 +225,22 @@ def test_beta_grows_linearly():
     assert [float(at(s)) for s in (0, 5, 10, 99)] == [0, 1, 2, 2]
     at = beta_schedule(tiny_config("window", **{"loss.beta_warmup_steps": 0}))
     assert float(at(0)) == 1
+
+
+def test_the_velocity_term_is_the_error_of_changes_between_valid_frames():
+    rng = np.random.default_rng(0)
+    error, valid = rng.normal(size=(4, 9, 3)), rng.random((4, 9)) > 0.3
+    slow = np.zeros(4)
+    for i in range(4):
+        for t in range(1, 9):
+            if valid[i, t] and valid[i, t - 1]:
+                slow[i] += ((error[i, t] - error[i, t - 1]) ** 2).sum()
+    got = losses._velocity_error(jnp.asarray(error), jnp.asarray(valid))
+    np.testing.assert_allclose(got, slow, rtol=1e-5)
+    config = tiny_config("frame")
+    params, w = init_params(config.model, jax.random.key(0)), windows(config)
+    plain = loss_of(config, params, w)[1]["recon"]
+    more = loss_of(tiny_config("frame", **{"loss.velocity": 2.0}), params, w)[1][
+        "recon"
+    ]
+    assert (more > plain).all()
