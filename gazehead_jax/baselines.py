@@ -211,6 +211,23 @@ class RidgeFIR(Baseline):
         return _delayed(gaze, self.delays) @ self.weights + self.offset
 
 
+class RidgeFromLast(RidgeFIR):
+    """`RidgeFIR`'s movement, begun at the last real head: what a filter can do for
+    someone who also knows the pose just before."""
+
+    description = "linear filter of past gaze, from the last context head on"
+
+    def predict(self, gaze, fps, context_head):
+        require(
+            len(context_head) > 0,
+            "ridge_from_last needs at least one context head, got none.",
+        )
+        head = super().predict(gaze, fps, context_head)
+        d = context_head.shape[-1]
+        head[:, :d] += context_head[-1] - head[0, :d]
+        return head
+
+
 class HingeHead(Baseline):
     """head = slope · max(0, |gaze - middle| - θ0) · sign(gaze - middle) + rest.
 
@@ -256,6 +273,7 @@ BASELINES: dict[str, type[Baseline]] = {
     "mirror_gaze": MirrorGaze,
     "hinge": HingeHead,
     "ridge_fir": RidgeFIR,
+    "ridge_from_last": RidgeFromLast,
 }
 
 

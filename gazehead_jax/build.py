@@ -132,6 +132,9 @@ def prepare(
             shutil.rmtree(place)
             Path(new.data_dir).rename(place)
     except OSError as error:
+        # Another process of the same run may have been quicker.
+        if not there and (place / "dataset_info.json").exists():
+            return make_builder(name, data_dir, **options)
         raise unwritable(place, error) from error
     return make_builder(name, data_dir, **options)
 

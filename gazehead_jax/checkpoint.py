@@ -142,6 +142,7 @@ def _step_folder(path: Path, which: str) -> Path:
     if path.name.isdigit() and (path / "about").is_dir():
         return path
     root = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    require(root.is_dir(), f"{path}: a checkpoint is a folder, and this is a file.")
     steps = sorted(int(p.name) for p in root.iterdir() if p.name.isdigit())
     require(
         bool(steps),
@@ -150,7 +151,9 @@ def _step_folder(path: Path, which: str) -> Path:
     if which == "latest":
         return root / str(steps[-1])
     if which == "best":
-        return root / str(min(steps, key=lambda step: (_loss(root / str(step)), -step)))
+        return root / str(
+            min(steps, key=lambda step: (loss_of(root / str(step)), -step))
+        )
     require(
         which.isdigit() and int(which) in steps,
         f"{path}: checkpoint must be best, latest or one of {steps}, got {which!r}.",
@@ -158,8 +161,8 @@ def _step_folder(path: Path, which: str) -> Path:
     return root / which
 
 
-def _loss(folder: Path) -> float:
-    """The validation loss that Orbax wrote beside a checkpoint."""
+def loss_of(folder: Path) -> float:
+    """The validation loss that Orbax wrote beside a checkpoint; infinite if none."""
     try:
         return json.loads((folder / "metrics" / "metrics").read_text())["loss"]
     except (OSError, ValueError, KeyError):

@@ -1,6 +1,7 @@
 """The command line. Each command is one function; imports happen inside it."""
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -267,6 +268,7 @@ def _train(args) -> None:
 def _sample(args) -> None:
     _start()
     from gazehead_jax.checkpoint import load
+    from gazehead_jax.files import atomic_path
     from gazehead_jax.motion_io import check_suffix, load_motion, save_motion
     from gazehead_jax.sampling import sample
 
@@ -276,9 +278,14 @@ def _sample(args) -> None:
         load(args.checkpoint), motion, num_samples=args.num_samples, seed=args.seed
     )
     out = Path(args.out)
-    for i, one in enumerate(made):
-        name = out if len(made) == 1 else out.with_stem(f"{out.stem}_{i}")
-        print(save_motion(name, one))
+    names = [out.with_stem(f"{out.stem}_{i}") for i in range(len(made))]
+    if len(made) == 1:
+        names = [out]
+    # All files or none.
+    with contextlib.ExitStack() as stack:
+        for name, one in zip(names, made, strict=True):
+            save_motion(stack.enter_context(atomic_path(name)), one)
+    print(*names, sep="\n")
 
 
 def _evaluate(args) -> None:
@@ -349,11 +356,8 @@ def _plot(args) -> None:
         heads = np.stack([m.require_head() for m in samples])
         plots.plot_trajectories(real, heads, args.out)
     else:
-        found = {
-            "real": shifts_of([real]).with_unsettled(),
-            "generated": shifts_of(samples).with_unsettled(),
-        }
-        plots.plot_head_share(found, args.out)
+        found = {"real": shifts_of([real]), "generated": shifts_of(samples)}
+        plots.plot_head_share(found, args.out, settled_only=False)
     print(args.out)
 
 

@@ -167,15 +167,6 @@ class Shifts:
     def __len__(self) -> int:
         return len(self.onset)
 
-    def with_unsettled(self) -> "Shifts":
-        """The same shifts, all counted as settled.
-
-        People at large rarely let the head come to rest between two shifts. Head share
-        over all shifts is then lower than what the head meant to do, but it rests on
-        many shifts, and is lower alike for real and for generated heads.
-        """
-        return dataclasses.replace(self, settled=np.ones(len(self), bool))
-
     @classmethod
     def join(cls, parts: Iterable["Shifts"]) -> "Shifts":
         """The shifts of several sequences together."""
@@ -401,9 +392,16 @@ def head_share(
     shifts: Shifts,
     axis: str,
     edges_deg: Sequence[float] = SHARE_EDGES_DEG,
+    *,
+    settled_only: bool = True,
 ) -> HeadShare:
-    """Head share along "pitch" or "yaw" of the settled shifts of at least 2° there."""
-    gaze, head, _ = _along(shifts, axis)
+    """Head share along "pitch" or "yaw" of the settled shifts of at least 2° there.
+
+    In free behaviour the head rarely comes to rest between two shifts. Over all shifts
+    (`settled_only=False`) the share is lower than what the head meant to do, but it
+    rests on many, and is lower alike for real and for generated heads.
+    """
+    gaze, head, _ = _along(shifts, axis, settled_only)
     keep = np.abs(gaze) >= _MIN_AMPLITUDE
     gaze, head = gaze[keep], head[keep]
     edges = np.deg2rad(np.asarray(edges_deg, np.float64))
@@ -417,13 +415,13 @@ def head_share(
     )
 
 
-def main_sequence(shifts: Shifts, axis: str) -> float:
+def main_sequence(shifts: Shifts, axis: str, *, settled_only: bool = True) -> float:
     """Slope of peak head speed against head amplitude along an axis, 1/s.
 
     Least squares with a constant over settled head movements of 1° and more; NaN for
     fewer than three.
     """
-    _, head, speed = _along(shifts, axis)
+    _, head, speed = _along(shifts, axis, settled_only)
     amplitude = np.abs(head)
     keep = amplitude >= np.deg2rad(1.0)
     if keep.sum() < 3 or np.ptp(amplitude[keep]) == 0:
@@ -431,15 +429,14 @@ def main_sequence(shifts: Shifts, axis: str) -> float:
     return float(np.polyfit(amplitude[keep], speed[keep], 1)[0])
 
 
-def _along(shifts: Shifts, axis: str):
+def _along(shifts: Shifts, axis: str, settled_only: bool):
     require(
         axis in GAZE_CHANNELS,
         f"coordination: axis must be one of {GAZE_CHANNELS}, got {axis!r}.",
     )
     i = GAZE_CHANNELS.index(axis)
-    return tuple(
-        x[shifts.settled, i] for x in (shifts.gaze, shifts.head, shifts.peak_speed)
-    )
+    keep = shifts.settled if settled_only else slice(None)
+    return tuple(x[keep, i] for x in (shifts.gaze, shifts.head, shifts.peak_speed))
 
 
 def _floats(gaze: Array, head: Array, valid: Array):

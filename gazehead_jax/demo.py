@@ -14,7 +14,13 @@ from gazehead_jax.coordination import shifts_of
 from gazehead_jax.errors import require
 from gazehead_jax.evaluation import evaluate
 from gazehead_jax.files import atomic_path
-from gazehead_jax.motion import Motion, angles_to_vector, as_seen_from, vector_to_angles
+from gazehead_jax.motion import (
+    Motion,
+    angles_to_vector,
+    as_seen_from,
+    resample,
+    vector_to_angles,
+)
 from gazehead_jax.motion_io import save_motion
 from gazehead_jax.rendering import render_side_by_side
 from gazehead_jax.sampling import sample
@@ -56,8 +62,9 @@ def demo(out: str | Path = "out/demo", *, experiment: str = "demo") -> Path:
     model = load(out / "model")
 
     say("gaze of a person never seen in training → head motion")
-    clip = demo_clip(load_split(dataset, "test", data_dir))
-    generated = sample(model, clip, num_samples=SAMPLES, seed=0)
+    context, clip = demo_clip(load_split(dataset, "test", data_dir))
+    context = resample(context, config.data.fps)
+    generated = sample(model, clip, num_samples=SAMPLES, seed=0, context=context)
     mirrored = MirrorGaze().sample(
         clip.gaze, clip.valid, clip.fps, np.zeros((0, 3)), 1, 0
     )[0]
@@ -80,11 +87,8 @@ def demo(out: str | Path = "out/demo", *, experiment: str = "demo") -> Path:
     tests = load_split(dataset, "test", data_dir)
     real = [tests[i] for i in range(len(tests))]
     made = [sample(model, m, seed=1)[0] for m in real]
-    shifts = {
-        "real": shifts_of(real).with_unsettled(),
-        "generated": shifts_of(made).with_unsettled(),
-    }
-    plots.plot_head_share(shifts, out / "head_share.png")
+    shifts = {"real": shifts_of(real), "generated": shifts_of(made)}
+    plots.plot_head_share(shifts, out / "head_share.png", settled_only=False)
     plots.plot_training(out / "model" / "log.jsonl", out / "training.png")
     for name in ("trajectories", "head_share", "training"):
         print(out / f"{name}.png")
@@ -119,21 +123,24 @@ next:
     return out
 
 
-def demo_clip(motions) -> Motion:
-    """The stretch of a split in which the head turns most often, 12 s at most."""
+def demo_clip(motions) -> tuple[Motion, Motion]:
+    """The 12 s of a split in which the head turns most, after 1 s of context.
+
+    Returns:
+      The context and the clip.
+    """
     best, most = None, -1.0
     for i in range(len(motions)):
-        clip = motions[i]
-        clip = clip[: int(CLIP_S * clip.fps)]
-        movement = float(np.abs(np.diff(clip.require_head()[:, 1])).mean())
-        if (
-            clip.duration_s > 0.8 * CLIP_S
-            and clip.valid.mean() > 0.9
-            and movement > most
-        ):
-            best, most = clip, movement
-    if best is None:
-        best = motions[0]
+        motion = motions[i]
+        lead, length = round(motion.fps), round(CLIP_S * motion.fps)
+        for start in range(lead, max(lead + 1, len(motion) - length + 1), lead):
+            clip = motion[start : start + length]
+            steps = np.abs(np.diff(clip.require_head()[:, 1]))
+            turned = float(steps[clip.valid[1:] & clip.valid[:-1]].sum())
+            known = motion.valid[start - lead : start].all()
+            if known and clip.valid.mean() > 0.9 and turned > most:
+                best, most = (motion[start - lead : start], clip), turned
+    require(best is not None, "the split has no stretch that is valid enough to show.")
     return best
 
 

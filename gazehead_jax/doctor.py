@@ -65,7 +65,7 @@ def _version(name: str) -> str | None:
 def _package(name: str) -> Check:
     version = _version(name)
     if version is None:
-        return Check("bad", name, "not installed; pip install gazehead_jax")
+        return Check("bad", name, f"not installed; pip install {name}")
     if name == "jaxlib" and version in BAD_JAXLIB:
         return Check("bad", name, f"{version}: {BAD_JAXLIB[version]}")
     return Check("ok", name, version)
@@ -93,11 +93,9 @@ def _cache() -> Check:
 
 
 def _extra(name: str, purpose: str) -> Check:
-    version, extra = _version(name), purpose.split(":")[0]
+    version = _version(name)
     if version is None:
-        return Check(
-            "missing", name, f"for {purpose}; pip install 'gazehead_jax[{extra}]'"
-        )
+        return Check("missing", name, f"for {purpose}; pip install {name}")
     return Check("ok", name, f"{version}, for {purpose}")
 
 

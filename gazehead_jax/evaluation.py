@@ -8,8 +8,9 @@ Two protocols, both at the model's frame rate:
   whole     each sequence in one rollout from its first frames: lag, head share and main
             sequence, which a window is too short to show
 
-The control of a correlation scores the heads made for *another* window's gaze. What a
-correlation says about following the gaze is its distance from that control.
+The control of a correlation scores heads made from the same context for *another*
+person's gaze. What a correlation says about following the gaze is its distance from that
+control.
 """
 
 import dataclasses
@@ -34,6 +35,8 @@ from gazehead_jax.sampling import initial_state, rollout, sample_keys
 Predictor = Callable[[Motion, Motion, int, int], np.ndarray]
 
 WINDOW_S = 2.4
+# Fewer people cannot be resampled into an interval that means anything.
+MIN_PEOPLE = 5
 # Samples of each whole sequence: lag and head share average over them.
 WHOLE_SAMPLES = 4
 
@@ -51,7 +54,8 @@ class Evaluation:
     Metrics added to those of `metrics.py`:
       `correlation_A_shuffled`, `velocity_correlation_A_shuffled`: the control.
       `whole_lag_A_s`; `share_slope_A`, `share_theta0_A_deg`: the hinge of head share
-      over all shifts, settled or not; `main_sequence_A`: 1/s; `num_shifts`.
+      over all shifts, settled or not; `main_sequence_A`: 1/s; `num_shifts`. All NaN
+      below 20 fps, which is too slow to see them.
     """
 
     about: Mapping
@@ -153,24 +157,24 @@ def evaluate(
         f"{dataset} {split}: evaluation needs at least two valid windows of "
         f"{context} + {length} frames at {fps:g} fps, got {len(windows)}.",
     )
-    whole = [m for m in motions if len(m) > context + length and m.valid.any()]
+    whole = [_from_valid_context(m, context) for m in motions]
+    whole = [m for m in whole if len(m) > context + length and m.valid[context:].any()]
 
     predictors: dict[str, Predictor] = {"real": _real(d)}
     for name in BASELINES:
         predictors[name] = _baseline_predictor(fit_baseline(name, train), d)
     predictors |= {name: model_predictor(c) for name, c in checkpoints.items()}
 
-    pairs = metrics.shuffle_pairs(len(windows), seed)
+    others = _others(windows, seed)
     rows, intervals = {}, {}
     for name, predictor in predictors.items():
         progress(name)
         k = 1 if name == "real" else num_samples
-        scores = _score_windows(predictor, windows, pairs, context, k, seed, d)
+        scores = _score_windows(predictor, windows, others, context, k, seed, d)
         rows[name] = metrics.aggregate(scores)
         people = [w.subject for w in windows]
-        intervals[name] = (
-            metrics.bootstrap(scores, people) if len(set(people)) > 1 else {}
-        )
+        if len(set(people)) >= MIN_PEOPLE:
+            intervals[name] = metrics.bootstrap(scores, people)
         rows[name] |= _score_whole(predictor, whole, context, seed)
     about = {
         "dataset": str(dataset),
@@ -183,6 +187,7 @@ def evaluate(
         "num_samples": num_samples,
         "seed": seed,
         "head_dim": d,
+        "trained_on": {n: c.config.data.dataset for n, c in checkpoints.items()},
         "date": datetime.date.today().isoformat(),
         "hardware": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
     }
@@ -206,21 +211,36 @@ def _windows(motions: Sequence[Motion], context: int, length: int) -> Iterator[M
                 start += 1
 
 
-def _score_windows(predictor, windows, pairs, context, num_samples, seed, d):
-    heads = [
-        predictor(w[:context], w[context:], num_samples, seed + i)
-        for i, w in enumerate(windows)
-    ]
+def _from_valid_context(motion: Motion, context: int) -> Motion:
+    """The motion from where its first `context` frames are all valid."""
+    starts = np.flatnonzero(coordination.runs(motion.valid, context))
+    return motion[int(starts[0]) :] if len(starts) else motion[:1]
+
+
+def _others(windows: Sequence[Motion], seed: int) -> np.ndarray:
+    """For each window another one, of another person if there is one."""
+    rng = np.random.default_rng(seed)
+    people = np.array([w.subject for w in windows])
+    if len(set(people.tolist())) == 1:
+        return metrics.shuffle_pairs(len(windows), seed)
+    return np.array([rng.choice(np.flatnonzero(people != p)) for p in people])
+
+
+def _score_windows(predictor, windows, others, context, num_samples, seed, d):
     scores = []
     for i, window in enumerate(windows):
-        target = window[context:]
+        past, target = window[:context], window[context:]
         real = target.require_head()[:, :d]
+        heads = predictor(past, target, num_samples, seed + i)
         score = metrics.sequence_metrics(
-            heads[i], real, target.gaze, target.valid, target.fps
+            heads, real, target.gaze, target.valid, target.fps
         )
-        other = pairs[i]
-        both = target.valid & windows[other].valid[context:]
-        control = metrics.correlations(heads[other], real, both)
+        # The control: the same past, someone else's gaze. What is left of the
+        # correlation owes nothing to following this gaze.
+        foreign = windows[others[i]][context:]
+        control_heads = predictor(past, foreign, num_samples, seed + i)
+        both = target.valid & foreign.valid
+        control = metrics.correlations(control_heads, real, both)
         with np.errstate(invalid="ignore"):
             for kind, values in (
                 ("correlation", control.position),
@@ -236,24 +256,27 @@ def _score_windows(predictor, windows, pairs, context, num_samples, seed, d):
 
 
 def _score_whole(predictor, motions, context, seed) -> dict[str, float]:
-    out, shifts = {}, []
-    lags = []
-    for i, motion in enumerate(motions):
-        ahead = motion[context:]
-        heads = predictor(motion[:context], ahead, WHOLE_SAMPLES, seed + i)
+    shifts, lags = [], [np.full((1, 2), np.nan)]
+    fine = all(m.fps >= coordination.COARSE_BELOW_FPS for m in motions)
+    for i, motion in enumerate(motions if fine else []):
+        past, ahead = motion[:context], motion[context:]
+        heads = predictor(past, ahead, WHOLE_SAMPLES, seed + i)
         found = coordination.lag(ahead.gaze, heads, ahead.valid, ahead.fps)
         lags.append(found.seconds.reshape(-1, 2))
         shifts += [
             coordination.find_shifts(ahead.gaze, head, ahead.valid, ahead.fps)
             for head in heads
         ]
-    shifts = coordination.Shifts.join(shifts).with_unsettled()
-    lags = np.concatenate([*lags, np.full((1, 2), np.nan)])
+    shifts, lags = coordination.Shifts.join(shifts), np.concatenate(lags)
+    out = {"num_shifts": float(len(shifts))}
     for i, axis in enumerate(("pitch", "yaw")):
         known = lags[np.isfinite(lags[:, i]), i]
-        share = coordination.head_share(shifts, axis)
-        out[f"whole_lag_{axis}_s"] = float(np.median(known)) if len(known) else np.nan
-        out[f"share_slope_{axis}"] = float(share.hinge.slope)
-        out[f"share_theta0_{axis}_deg"] = float(np.rad2deg(share.hinge.theta0))
-        out[f"main_sequence_{axis}"] = float(coordination.main_sequence(shifts, axis))
-    return out | {"num_shifts": float(len(shifts))}
+        hinge = coordination.head_share(shifts, axis, settled_only=False).hinge
+        slope = coordination.main_sequence(shifts, axis, settled_only=False)
+        out |= {
+            f"whole_lag_{axis}_s": float(np.median(known)) if len(known) else np.nan,
+            f"share_slope_{axis}": float(hinge.slope),
+            f"share_theta0_{axis}_deg": float(np.rad2deg(hinge.theta0)),
+            f"main_sequence_{axis}": float(slope),
+        }
+    return out

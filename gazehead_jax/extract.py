@@ -129,8 +129,7 @@ def track_face(
         from mediapipe.tasks.python import vision
     except ImportError as error:
         raise GazeheadError(
-            f"extraction needs mediapipe and av ({error}): "
-            "pip install 'gazehead_jax[extract]'."
+            f"extraction needs mediapipe and av ({error}): pip install mediapipe av."
         ) from error
     options = vision.FaceLandmarkerOptions(
         # As bytes: MediaPipe then never looks for the file elsewhere.

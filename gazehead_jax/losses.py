@@ -70,14 +70,14 @@ def elbo_loss(
     # The inner `where` keeps a NaN at an invalid frame out of the gradient as well.
     error = jnp.where(valid[..., None], error, 0)
     recon = (error**2).sum((1, 2))
-    if config.loss.velocity > 0:
-        recon += config.loss.velocity * _velocity_error(error, valid)
+    velocity = _velocity_error(error, valid)
     first = jax.tree.map(
         lambda x: x[:, :: c.period], (prediction.posterior, prediction.prior)
     )
     kl = kl_divergence(*first).sum(-1)
     mse = recon / jnp.maximum(valid.sum(-1) * c.head_dim, 1)
-    return recon + beta * kl, {"recon": recon, "kl": kl, "mse": mse}
+    loss = recon + config.loss.velocity * velocity + beta * kl
+    return loss, {"recon": recon, "velocity": velocity, "kl": kl, "mse": mse}
 
 
 def _velocity_error(

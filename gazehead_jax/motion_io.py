@@ -3,6 +3,7 @@
 import csv
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +84,33 @@ def _load_npz(path: Path) -> Motion:
     try:
         with np.load(path, allow_pickle=False) as file:
             fields = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise GazeheadError(
             f"{path}: not a readable .npz of plain arrays ({error})."
         ) from error
+    try:
+        return _motion_of_fields(path, fields)
+    except GazeheadError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise GazeheadError(
+            f"{path}: a field of the motion is of the wrong kind ({error})."
+        ) from error
+
+
+# What numpy raises for files that are cut off, damaged or something else altogether.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def _motion_of_fields(path: Path, fields: dict) -> Motion:
     missing = {"gaze", "fps", "units", "convention", "schema_version"} - set(fields)
     require(
         not missing,
@@ -140,7 +164,7 @@ def _load_csv(path: Path) -> Motion:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, OSError, csv.Error) as error:
         raise GazeheadError(f"{path}: not a readable .csv ({error}).") from error
     require(bool(rows), f"{path}: the file is empty, expected a header line.")
     header, body = rows[0], rows[1:]

@@ -45,7 +45,7 @@ def _typeset(words, height: int, width: int) -> np.ndarray:
     except ImportError as error:
         raise GazeheadError(
             "text in pictures needs matplotlib, which is not installed; "
-            "pip install 'gazehead_jax[demo]'."
+            "pip install matplotlib."
         ) from error
     figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor=PAPER / 255)
     canvas = FigureCanvasAgg(figure)

@@ -102,9 +102,11 @@ class Parallel:
         sharding = NamedSharding(mesh, P(AXIS))
 
         def stack(x):
-            x = jax.numpy.asarray(x)
-            x = jax.numpy.broadcast_to(x[None], (len(self.local), *x.shape))
-            return jax.device_put(x, sharding)
+            # A NumPy view: no device ever holds more than its own copy.
+            x = np.asarray(x)
+            return jax.device_put(
+                np.broadcast_to(x, (len(self.local), *x.shape)), sharding
+            )
 
         return jax.tree.map(stack, tree)
 

@@ -87,13 +87,18 @@ def plot_trajectories(
 
 
 def plot_head_share(
-    shifts: Mapping[str, Shifts], path: str | os.PathLike, *, max_points: int = 1500
+    shifts: Mapping[str, Shifts],
+    path: str | os.PathLike,
+    *,
+    settled_only: bool = True,
+    max_points: int = 1500,
 ) -> None:
-    """Δhead against Δgaze of each gaze shift that counts as settled, and their hinge.
+    """Δhead against Δgaze of each gaze shift, and the hinge fitted to them.
 
     Args:
       shifts: name (as "real", "generated") → its shifts; up to three, drawn in order.
       path: where to write.
+      settled_only: see `coordination.head_share`.
       max_points: dots drawn for each, so that a crowd stays legible; the fit uses all.
 
     Raises:
@@ -112,13 +117,14 @@ def plot_head_share(
         reach = 5.0
         panel.axline((0, 0), slope=1, color="0.6", linewidth=1, linestyle=":")
         for (name, found), colour in zip(shifts.items(), colours, strict=False):
-            gaze = np.rad2deg(found.gaze[found.settled, i])
-            head = np.rad2deg(found.head[found.settled, i])
+            keep = found.settled if settled_only else slice(None)
+            gaze = np.rad2deg(found.gaze[keep, i])
+            head = np.rad2deg(found.head[keep, i])
             step = max(1, -(-len(gaze) // max_points))
             panel.scatter(
                 gaze[::step], head[::step], s=10, color=colour, alpha=0.4, linewidth=0
             )
-            hinge = head_share(found, axis).hinge
+            hinge = head_share(found, axis, settled_only=settled_only).hinge
             label = f"{name} (n = {len(gaze)}): too few shifts for a fit"
             if np.isfinite(hinge.slope):
                 theta0 = np.rad2deg(hinge.theta0)
@@ -233,8 +239,7 @@ def _figure(size: tuple[float, float]):
         from matplotlib.figure import Figure
     except ImportError as error:
         raise GazeheadError(
-            "figures need matplotlib, which is not installed: "
-            "pip install 'gazehead_jax[plots]'."
+            "figures need matplotlib, which is not installed: pip install matplotlib."
         ) from error
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     # Not pyplot: no window, no global state.

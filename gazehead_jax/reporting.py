@@ -5,19 +5,20 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from gazehead_jax.files import unwritable
+from gazehead_jax.files import atomic_path, unwritable
 
 
 class Report:
     """Writes one record at a time to `log.jsonl` and TensorBoard, and shows progress.
 
     Args:
-      workdir: where the files go; records at or after `start_step` that an interrupted
+      workdir: where the files go; records after `start_step` that an interrupted
         run left there are dropped.
       start_step: first step of this run.
       total: last step.
       name: shown beside the bar.
       quiet: no progress display.
+      active: False for all but one process of a run: nothing is written or shown.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Report:
         total: int,
         name: str,
         quiet: bool = False,
+        active: bool = True,
     ):
         from rich.console import Console
         from rich.progress import (
@@ -38,6 +40,9 @@ class Report:
         )
         from tensorboardX import SummaryWriter
 
+        self._active = active
+        if not active:
+            return
         self._path = workdir / "log.jsonl"
         self._drop_after(start_step)
         try:
@@ -76,19 +81,25 @@ class Report:
                 continue
             if record["step"] <= step and step > 0:
                 kept.append(line)
-        self._path.write_text("".join(f"{line}\n" for line in kept))
+        with atomic_path(self._path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept))
 
     def __enter__(self) -> "Report":
-        self._bar.start()
+        if self._active:
+            self._bar.start()
         return self
 
     def __exit__(self, *_) -> None:
+        if not self._active:
+            return
         self._bar.stop()
         self._log.close()
         self._board.close()
 
     def record(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Appends `{"step", "split", **values}`; training records carry steps/s."""
+        if not self._active:
+            return
         values = {k: float(v) for k, v in values.items()}
         if split == "train":
             then, step_then = self._since

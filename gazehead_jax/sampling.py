@@ -182,11 +182,17 @@ def sample(
       chunk: see `rollout`.
 
     Returns:
-      `num_samples` motions with the input's gaze, rate and length.
+      `num_samples` motions with the input's gaze, rate and length. At the model's own
+      rate a head depends on gaze up to its frame only; changing from and to another
+      rate looks up to two frames of the model ahead.
 
     Raises:
       GazeheadError: no valid gaze frame, or a count or chunk below 1.
     """
+    require(
+        len(motion) > 1,
+        f"motion {motion.source!r} must have at least two frames to follow, got one.",
+    )
     require(num_samples >= 1, f"num_samples must be ≥ 1, got {num_samples}.")
     require(chunk >= 1, f"chunk must be ≥ 1, got {chunk}.")
     require(seed >= 0, f"seed must be ≥ 0, got {seed}.")
@@ -204,7 +210,7 @@ def sample(
     made = {"model": checkpoint.name, "model_fps": fps, "seed": seed}
     return [
         _at_rate_of(
-            motion, Motion(gaze=driving.gaze, head=head, fps=fps), made | {"sample": i}
+            motion, Motion(np.zeros_like(driving.gaze), head, fps), made | {"sample": i}
         )
         for i, head in enumerate(heads)
     ]
@@ -254,9 +260,12 @@ class HeadStream:
 
         Args:
           gaze: (pitch, yaw) in radians.
-          valid: False during a blink; the last valid gaze stands in.
+          valid: False during a blink; the last valid gaze stands in, as it does for a
+            gaze that is not finite.
         """
         gaze = self._checkpoint.normaliser.gaze(np.asarray(gaze, np.float32))
+        # One NaN let in would stay in the state for ever.
+        valid = bool(valid and np.isfinite(gaze).all())
         gaze = np.broadcast_to(gaze if valid else np.zeros(2, np.float32), self._shape)
         usable = np.full(self._shape[:2], valid)
         self._state, heads = rollout_chunk(

@@ -105,10 +105,12 @@ def print_tables(evaluation: Evaluation) -> None:
 def caption(evaluation: Evaluation) -> str:
     """One line: data, protocol, date."""
     a = evaluation.about
+    trained = ", ".join(f"{name} on {data}" for name, data in a["trained_on"].items())
     return (
         f"{a['dataset']}, {a['split']} split: {a['windows']} windows of "
         f"{a['window_s']:g} s at {a['fps']:g} fps from {a['sequences']} sequences of "
-        f"{a['people']} people, {a['num_samples']} samples each; {a['date']}."
+        f"{a['people']} people, {a['num_samples']} samples each; {a['date']}. "
+        f"Trained: {trained}; baselines on the train split of {a['dataset']}."
     )
 
 

@@ -29,7 +29,7 @@ from gazehead_jax.motion import Array
 from gazehead_jax.reporting import Report
 from gazehead_jax.version import __version__
 
-# Fields that a resumed run may change: none alters what is computed.
+# Fields that a resumed run may change: none alters what is computed, beyond rounding.
 FREE_ON_RESUME = (
     "train.steps",
     "train.log_every",
@@ -174,17 +174,22 @@ def train(
       GazeheadError: a workdir in use or of another config, unusable data, more devices
         than the batch has rows, a full disk, or a loss that is not finite.
     """
+    require(
+        "://" not in str(workdir),
+        f"a workdir is a folder that this machine sees as one, got {workdir}; mount the "
+        "bucket and give its path.",
+    )
     workdir = Path(workdir)
     spread = parallel.Parallel(config.train.parallel, config.train.batch_size)
+    # Data first: a workdir is made only for a run that can start.
+    table = WindowTable(
+        load_split(config.data.dataset, "train", data_dir), config.data, config.model
+    )
+    validation_split = load_split(config.data.dataset, "validation", data_dir)
     with _locked(workdir), contextlib.closing(checkpoints.manager(workdir)) as orbax:
-        table = WindowTable(
-            load_split(config.data.dataset, "train", data_dir),
-            config.data,
-            config.model,
-        )
         state, start = _resume_or_init(config, orbax, table)
         validation = WindowTable(
-            load_split(config.data.dataset, "validation", data_dir),
+            validation_split,
             dataclasses.replace(config.data, mirror=False),
             config.model,
             table.normaliser,
@@ -198,7 +203,8 @@ def train(
                 start,
                 config.train.steps,
                 config.name,
-                quiet=quiet or jax.process_index() > 0,
+                quiet=quiet,
+                active=parallel.is_first_process(),
             ) as report,
             _sigterm() as stop,
         ):
@@ -223,7 +229,8 @@ class _Run:
         step_fn = self.spread.compile(make_train_step(self.config, materialise))
         data = self.spread.replicate(self.reader.constants)
         state = self.spread.replicate(state)
-        pending, validation, saved = [], float("nan"), start
+        pending, saved = [], start
+        validation = checkpoints.loss_of(Path(self.orbax.directory) / str(start))
         step = start
         for batch in self._calls(start):
             state, diagnostics = step_fn(state, data, batch)
@@ -272,10 +279,13 @@ class _Run:
         first = pending[0][0]
         host = [self.spread.unreplicate(d) for _, d in pending]
         series = {k: np.concatenate([h[k] for h in host]) for k in host[0]}
-        bad = np.flatnonzero(~np.isfinite(series["loss"]))
+        # The gradient too: it is what the parameters have already taken up.
+        wrong = ~np.isfinite(series["loss"]) | ~np.isfinite(series["grad_norm"])
+        bad = np.flatnonzero(wrong)
         if len(bad):
             raise GazeheadError(
-                f"the loss is not finite ({series['loss'][bad[0]]}) at step "
+                f"the loss or its gradient is not finite ({series['loss'][bad[0]]}, "
+                f"{series['grad_norm'][bad[0]]}) at step "
                 f"{first + bad[0]}; the last checkpoint is step "
                 f"{self.orbax.latest_step() or 0}. Lower optimizer.learning_rate or look "
                 "at the data."
@@ -283,7 +293,9 @@ class _Run:
         return {k: float(v.mean()) for k, v in series.items()}
 
     def _preempted(self, step: int) -> bool:
-        return jax.process_count() > 1 and self.orbax.reached_preemption(step)
+        # Processes agree on a call to stop after; Orbax counts calls one by one.
+        call = step // self.config.train.steps_per_call
+        return jax.process_count() > 1 and self.orbax.reached_preemption(call)
 
 
 def _local_order(table, seed, batch_size, rows, step):
@@ -299,11 +311,13 @@ def _resume_or_init(config, orbax, table) -> tuple[TrainState, int]:
         checkpoints.restore_about(orbax), folder
     )
     _same_experiment(old, config, folder)
+    now, then = table.normaliser.to_dict(), normaliser.to_dict()
     require(
-        normaliser.to_dict() == table.normaliser.to_dict(),
+        all(np.allclose(now[k], then[k], atol=1e-5) for k in now),
         f"{folder}: {config.data.dataset!r} is not the data that this run was trained "
         "on (its statistics differ); use another --workdir.",
     )
+    table.normaliser = normaliser
     here = jax.local_devices()[0]
     template = jax.tree.map(lambda x: jax.device_put(x, here), state.to_dict())
     state = TrainState(**checkpoints.restore_state(orbax, template))
@@ -376,8 +390,15 @@ class _Stop:
 
 @contextlib.contextmanager
 def _sigterm() -> Iterator[_Stop]:
-    """Turns SIGTERM into a request that the loop sees; only in the main thread."""
+    """Turns SIGTERM into a request that the loop sees; only in the main thread.
+
+    Several processes must stop after the same call; there JAX's own handler of SIGTERM
+    stays, which tells them all (see `_Run._preempted`).
+    """
     stop = _Stop()
+    if jax.process_count() > 1:
+        yield stop
+        return
 
     def ask(*_):
         stop.asked = True

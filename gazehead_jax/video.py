@@ -102,8 +102,7 @@ def _av():
         import av
     except ImportError as error:
         raise GazeheadError(
-            "video needs PyAV, which is not installed; "
-            "pip install 'gazehead_jax[video]'."
+            "video needs PyAV, which is not installed; pip install av."
         ) from error
     return av
 

@@ -22,7 +22,7 @@ SHARED = REPOSITORY.parent / "shared"
 def shared() -> Path:
     """The folder of data that never goes into the repository."""
     if not SHARED.is_dir():
-        pytest.skip("needs ../shared (real recordings and videos), which is absent")
+        pytest.skip("needs the folder of real recordings and videos, which is absent")
     return SHARED
 
 

@@ -39,7 +39,10 @@ def test_real_heads_score_perfectly(found):
     assert found.rows["constant_head"]["jerk_ratio"] == 0
 
 
-def test_intervals_hold_their_values(found):
+def test_intervals_hold_their_values(trained, small_dataset, found, monkeypatch):
+    assert not found.intervals  # two people are too few for any
+    monkeypatch.setattr(evaluation, "MIN_PEOPLE", 2)
+    found = evaluate(load(trained), small_dataset, "test", num_samples=20)
     row, intervals = found.rows["tiny-window"], found.intervals["tiny-window"]
     for key in ("angular_error_deg", "energy_score_deg", "coverage90_yaw"):
         low, high = intervals[key]
@@ -53,9 +56,10 @@ def test_the_shuffled_control_uses_another_windows_heads():
     for i in range(40):
         path = np.cumsum(rng.normal(0, 0.02, (32, 3)), 0)
         windows.append(Motion(path[:, :2], path, 5, subject=str(i)))
-    pairs = evaluation.metrics.shuffle_pairs(40, 0)
+    others = evaluation._others(windows, 0)
+    assert all(i != j for i, j in enumerate(others))
     follow = lambda context, motion, n, seed: motion.gaze[None]
-    scores = evaluation._score_windows(follow, windows, pairs, 2, 1, 0, 2)
+    scores = evaluation._score_windows(follow, windows, others, 2, 1, 0, 2)
     assert np.mean([s["correlation_yaw"] for s in scores]) == pytest.approx(1)
     assert abs(np.mean([s["correlation_yaw_shuffled"] for s in scores])) < 0.25
 
@@ -72,6 +76,31 @@ def test_the_truth_of_the_simulator_is_found(tmp_path_factory):
     real = evaluation._score_whole(evaluation._real(2), list(motions), 2, 0)
     assert real["whole_lag_yaw_s"] == pytest.approx(truth, abs=0.04)
     assert real["num_shifts"] > 50
+
+
+def test_the_control_keeps_the_context():
+    """Heads that only continue their context: no more correlated than the control."""
+    rng = np.random.default_rng(0)
+    path = np.cumsum(rng.normal(0, 0.02, (40, 32, 3)), 1)
+    windows = [Motion(p[:, :2], p, 5, subject=str(i // 4)) for i, p in enumerate(path)]
+    others = evaluation._others(windows, 1)
+    people = [w.subject for w in windows]
+    assert all(people[i] != people[j] for i, j in enumerate(others))
+
+    def go_on(context, motion, n, seed):
+        speed = context.head[-1] - context.head[-2]
+        steps = np.arange(1, len(motion) + 1)[:, None]
+        return (context.head[-1] + steps * speed)[None, :, :2]
+
+    scores = evaluation._score_windows(go_on, windows, others, 2, 1, 0, 2)
+    for s in scores:
+        assert s["correlation_yaw"] == pytest.approx(s["correlation_yaw_shuffled"])
+
+
+def test_slow_rates_have_no_lag_or_head_share(found):
+    for row in found.rows.values():
+        assert np.isnan(row["whole_lag_yaw_s"])
+        assert np.isnan(row["share_slope_yaw"])
 
 
 def test_it_is_saved_as_strict_json_and_printed(found, tmp_path, capsys):

@@ -292,7 +292,7 @@ def test_missing_mediapipe_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     for name in ("face.mp4", "net.task"):
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(GazeheadError, match=r"pip install 'gazehead_jax\[extract\]'"):
+    with pytest.raises(GazeheadError, match=r"pip install mediapipe av"):
         extract_motion(tmp_path / "face.mp4", tmp_path / "net.task")
 
 

@@ -119,6 +119,30 @@ def test_not_npz_and_pickles_are_refused(tmp_path):
         load_motion(path)
 
 
+@pytest.mark.parametrize("damage", ["npy", "deflate", "meta", "text", "list"])
+def test_damaged_npz_is_told_in_one_sentence(tmp_path, damage):
+    path = save_motion(tmp_path / "m.npz", make(head=False))
+    with np.load(path) as file:
+        fields = dict(file)
+    if damage == "npy":
+        np.save(tmp_path / "m.npy", fields["gaze"])
+        (tmp_path / "m.npy").rename(path)
+    elif damage == "deflate":
+        raw = bytearray(path.read_bytes())
+        raw[60:160] = bytes(100)
+        path.write_bytes(raw)
+    else:
+        wrong = {
+            "meta": ("meta", "{not json"),
+            "text": ("gaze", "left"),
+            "list": ("fps", np.ones(3)),
+        }
+        name, value = wrong[damage]
+        np.savez(path, **(fields | {name: value}))
+    with pytest.raises(GazeheadError, match=r"not a readable|wrong kind|must be"):
+        load_motion(path)
+
+
 def test_missing_file_and_foreign_suffix(tmp_path):
     with pytest.raises(GazeheadError, match="no such file"):
         load_motion(tmp_path / "none.npz")

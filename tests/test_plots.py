@@ -186,5 +186,5 @@ def test_without_matplotlib_a_remedy_is_told(motion, tmp_path, monkeypatch):
         if name.split(".")[0] == "matplotlib":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(GazeheadError, match=r"pip install 'gazehead_jax\[plots\]'"):
+    with pytest.raises(GazeheadError, match=r"pip install matplotlib"):
         plots.plot_trajectories(motion, samples_of(motion, 2), tmp_path / "figure.png")

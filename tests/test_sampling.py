@@ -109,6 +109,37 @@ def test_gaze_during_a_blink_is_never_used(tiny_checkpoint, gaze_motion):
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("rubbish", [-999.0, 17.0])
+def test_any_number_may_stand_in_for_a_blink(gaze_motion, rubbish):
+    gaze = np.where(gaze_motion.valid[:, None], gaze_motion.gaze, rubbish)
+    marked = Motion(gaze, None, 5, gaze_motion.valid)
+    for kind in ("window", "frame"):
+        checkpoint = random_checkpoint(kind)
+        a, b = heads(sample(checkpoint, gaze_motion)), heads(sample(checkpoint, marked))
+        np.testing.assert_array_equal(a, b)
+
+
+def test_another_rate_looks_no_further_than_two_model_frames():
+    """25 fps gaze, 5 fps model: what changes at 6 s changes heads after 5.6 s."""
+    checkpoint = random_checkpoint("window")
+    t = np.arange(250) / 25
+    gaze = np.stack([0.1 * np.sin(t), 0.3 * np.sin(t)], -1)
+    later = gaze + np.where(t >= 6, 0.3, 0)[:, None]
+    a, b = (heads(sample(checkpoint, Motion(g, None, 25))) for g in (gaze, later))
+    np.testing.assert_array_equal(a[:, t < 5.6], b[:, t < 5.6])
+    assert np.abs(a - b).max() > 0.01
+
+
+def test_the_stream_survives_a_gaze_that_is_not_finite(gaze_motion):
+    a, b = (HeadStream(random_checkpoint("frame"), seed=1) for _ in range(2))
+    for t in range(20):
+        lost = t in (5, 6)
+        gaze = np.full(2, np.nan, np.float32) if lost else gaze_motion.gaze[t]
+        np.testing.assert_array_equal(
+            a.step(gaze), b.step(gaze_motion.gaze[t], not lost)
+        )
+
+
 def test_the_context_conditions_the_start(gaze_motion):
     checkpoint = random_checkpoint("window")
     context = Motion(gaze=np.zeros((2, 2)), head=np.full((2, 3), 0.3), fps=5)
@@ -151,19 +182,22 @@ def test_ten_hours_run_in_constant_memory():
     import resource
 
     checkpoint = random_checkpoint("frame")
-    length, piece = 900_000, 90_000
-    gaze = np.zeros((1, length, 2), np.float32)
-    gaze[0, :, 1] = 0.3 * np.sin(np.arange(length) / 25)
-    state = initial_state(checkpoint, sample_keys(0, 1))
+    samples, length, piece = 16, 900_000, 90_000
+    gaze = np.zeros((length, 2), np.float32)
+    gaze[:, 1] = 0.3 * np.sin(np.arange(length) / 25)
+    gaze = np.broadcast_to(gaze, (samples, length, 2))
+    valid = np.broadcast_to(True, (samples, length))
+    state = initial_state(checkpoint, sample_keys(0, samples))
     seen, early = 0, None
-    for heads in rollout(checkpoint, state, gaze, np.ones((1, length), bool), 4096):
+    for heads in rollout(checkpoint, state, gaze, valid, 4096):
         assert np.isfinite(heads).all()
         seen += heads.shape[1]
         if early is None and seen > piece:
             early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert seen == length
     late = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert late - early < 100_000  # kB; the whole output alone would be 10 MB a sample
+    # kB: nine tenths of the output, if anything held it, would be 155 MB.
+    assert late - early < 60_000
 
 
 def test_a_model_gone_wild_still_gives_angles(gaze_motion):
@@ -188,6 +222,11 @@ def test_a_model_gone_wild_still_gives_angles(gaze_motion):
 def test_bad_arguments(gaze_motion, arguments, says):
     with pytest.raises(GazeheadError, match=says):
         sample(random_checkpoint("window"), gaze_motion, **arguments)
+
+
+def test_one_frame_is_refused(gaze_motion):
+    with pytest.raises(GazeheadError, match="at least two frames"):
+        sample(random_checkpoint("window"), gaze_motion[:1])
 
 
 def test_zero_valid_frames_are_refused(gaze_motion):

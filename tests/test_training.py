@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -169,30 +170,65 @@ def test_sigterm_saves_and_says_so(tmp_path, small_dataset):
     assert f"step {max(saved)};" in out
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["pmap", "jit"])
-def test_two_processes_give_the_one_process_result(tmp_path, small_dataset, mode):
-    import socket
-
+def free_address() -> str:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{s.getsockname()[1]}"
-    run = command(tmp_path / "two", small_dataset, **{"train.parallel": mode})
-    processes = [
+        return f"127.0.0.1:{s.getsockname()[1]}"
+
+
+def start_two(run, address) -> list[subprocess.Popen]:
+    """Two processes of one device each."""
+    return [
         subprocess.Popen(
             [*run, "--coordinator", address, "--num-processes=2", f"--process-id={i}"],
             env=environment(1),
         )
         for i in range(2)
     ]
-    for process in processes:
-        assert process.wait(timeout=300) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_two_processes_give_the_one_process_result(tmp_path, small_dataset, mode):
+    # In two parts, so that two processes resume as well.
+    for steps in (10, 20):
+        changes = {"train.parallel": mode, "train.steps": steps}
+        run = command(tmp_path / "two", small_dataset, **changes)
+        for process in start_two(run, free_address()):
+            assert process.wait(timeout=300) == 0
     train(
         config_of(small_dataset, **{"train.parallel": mode}),
         tmp_path / "one",
         quiet=True,
     )
     assert_same_params(tmp_path / "one", tmp_path / "two", atol=2e-5)
+    log = (tmp_path / "two" / "log.jsonl").read_text().splitlines()
+    records = [(r["step"], r["split"]) for r in map(json.loads, log)]
+    assert len(records) == len(set(records)) > 4
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_of_two_processes_stops_and_saves_both(tmp_path, small_dataset):
+    far = {"train.steps": 200_000, "train.checkpoint_every": 200_000}
+    run = command(tmp_path / "run", small_dataset, **far)
+    processes = start_two(run, free_address())
+    log = tmp_path / "run" / "log.jsonl"
+    wait_for(lambda: log.is_file() and log.stat().st_size > 0, processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    for process in processes:
+        assert process.wait(timeout=120) == 0
+    assert [p for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()]
+
+
+def test_training_resumes_on_another_number_of_devices(tmp_path, small_dataset):
+    config = config_of(small_dataset)
+    train(config, tmp_path / "whole", quiet=True)
+    train(
+        config_of(small_dataset, **{"train.steps": 10}), tmp_path / "parts", quiet=True
+    )
+    run = command(tmp_path / "parts", small_dataset)
+    assert subprocess.run(run, env=environment(1)).returncode == 0
+    assert_same_params(tmp_path / "whole", tmp_path / "parts", atol=2e-5)
 
 
 def test_the_best_and_the_latest_are_kept(tmp_path, small_dataset, monkeypatch):
@@ -231,7 +267,7 @@ def test_a_loss_that_is_not_finite_names_its_step(tmp_path, small_dataset, monke
         return loss + jax.numpy.where(beta > 0.65, np.nan, 0.0), diagnostics
 
     monkeypatch.setattr(training, "elbo_loss", broken)
-    with pytest.raises(GazeheadError, match=r"not finite \(nan\) at step 7"):
+    with pytest.raises(GazeheadError, match=r"not finite \(nan, nan\) at step 7"):
         train(config_of(small_dataset), tmp_path, quiet=True)
     assert checkpoint.manager(tmp_path).latest_step() is None
 

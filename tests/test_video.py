@@ -128,7 +128,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
 
 def test_missing_av_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(GazeheadError, match=r"gazehead_jax\[video\]"):
+    with pytest.raises(GazeheadError, match="pip install av"):
         write_video(tmp_path / "a.mp4", _frames(), fps=25)
 
 
