@@ -1,5 +1,6 @@
 """`gazehead demo`: the whole pipeline, small, on the sequences that are shipped."""
 
+import itertools
 import time
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from gazehead_jax.rendering import render_side_by_side
 from gazehead_jax.sampling import sample
 from gazehead_jax.tables import print_tables, to_markdown
 from gazehead_jax.training import train
+from gazehead_jax.video import read_video, write_gif
 
 CLIP_S = 12.0
 SAMPLES = 30
@@ -102,12 +104,16 @@ def demo(out: str | Path = "out/demo", *, experiment: str = "demo") -> Path:
     }
     panels = {label: as_seen_from(m, towards) for label, m in panels.items()}
     print(render_side_by_side(panels, out / "demo.mp4"))
+    # The second half at a quarter of the rate: small enough for a web page.
+    frames = (frame for _, frame in read_video(out / "demo.mp4"))
+    few = itertools.islice(frames, int(6 * clip.fps), None, 4)
+    print(write_gif(out / "demo.gif", few, fps=clip.fps / 4))
 
     say.done()
     print(
         f"""
 {out}/
-  demo.mp4           watch this first: eyes lead, head follows
+  demo.mp4, .gif     watch this first: eyes lead, head follows
   metrics.json, .md  the tables above
   trajectories.png   {SAMPLES} heads for one gaze, as a band
   head_share.png     how much of a gaze shift the head takes

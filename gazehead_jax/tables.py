@@ -90,7 +90,7 @@ def print_tables(evaluation: Evaluation) -> None:
     console = Console()
     if not console.is_terminal:
         # A pipe or a log has no width of its own: do not fold columns to 80.
-        console = Console(width=150)
+        console = Console(width=170)
     console.print(caption(evaluation), highlight=False)
     for title in TABLES:
         head, rows = table_rows(evaluation, title)
@@ -117,4 +117,5 @@ def caption(evaluation: Evaluation) -> str:
 def _number(value: float | None, digits: int) -> str:
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.{digits}f}"
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text

@@ -67,6 +67,40 @@ def write_video(
     return path
 
 
+def write_gif(
+    path: str | Path, frames: Iterable[np.ndarray], *, fps: float | int
+) -> Path:
+    """Writes a looping `.gif`, for pages that play no video; a few seconds at most.
+
+    Args:
+      path: a `.gif`; written whole or not at all.
+      frames: uint8 RGB `[height, width, 3]`; all are held in memory.
+      fps: frames per second; players manage up to about 25.
+
+    Raises:
+      GazeheadError: no frames, another suffix, Pillow missing, or the place cannot be
+        written.
+    """
+    path = Path(path)
+    require(path.suffix == ".gif", f"{path}: must end in .gif, got {path.suffix!r}.")
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise GazeheadError(
+            "writing a .gif needs Pillow: pip install pillow."
+        ) from error
+    pictures = [
+        Image.fromarray(frame).quantize(64, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
+    require(bool(pictures), f"{path}: a .gif needs at least one frame, got none.")
+    first, *rest = pictures
+    options = {"save_all": True, "append_images": rest, "loop": 0, "optimize": True}
+    with atomic_path(path) as temporary:
+        first.save(temporary, duration=round(1000 / fps), **options)
+    return path
+
+
 def read_video(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
     """Yields (seconds since the start, RGB uint8 `[height, width, 3]`), in order.
 

@@ -284,7 +284,7 @@ def test_the_demo_makes_what_it_promises(tmp_path, capsys):
         "        'train.checkpoint_every=50', 'model.hidden=16'])\n"
     )
     out = demo(tmp_path / "out", experiment=str(experiment))
-    for name in ("demo.mp4", "metrics.json", "metrics.md", "trajectories.png",
+    for name in ("demo.mp4", "demo.gif", "metrics.json", "metrics.md", "trajectories.png",
                  "head_share.png", "training.png"):  # fmt: skip
         assert (out / name).stat().st_size > 1000, name
     for name in ("real", "generated_0", "mirror_gaze"):

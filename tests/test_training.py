@@ -267,7 +267,7 @@ def test_a_loss_that_is_not_finite_names_its_step(tmp_path, small_dataset, monke
         return loss + jax.numpy.where(beta > 0.65, np.nan, 0.0), diagnostics
 
     monkeypatch.setattr(training, "elbo_loss", broken)
-    with pytest.raises(GazeheadError, match=r"not finite \(nan, nan\) at step 7"):
+    with pytest.raises(GazeheadError, match=r"not finite \(nan, .*\) at step 7"):
         train(config_of(small_dataset), tmp_path, quiet=True)
     assert checkpoint.manager(tmp_path).latest_step() is None
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gazehead_jax.errors import GazeheadError
-from gazehead_jax.video import read_video, write_video
+from gazehead_jax.video import read_video, write_gif, write_video
 
 pytest.importorskip("av")
 
@@ -145,3 +145,19 @@ def test_what_is_no_video_is_told(tmp_path):
     (tmp_path / "cut.mp4").write_bytes(path.read_bytes()[:600])
     with pytest.raises(GazeheadError, match="cut.mp4"):
         list(read_video(tmp_path / "cut.mp4"))
+
+
+def test_a_gif_has_its_frames_and_its_time(tmp_path):
+    from PIL import Image
+
+    frames = [np.full((16, 24, 3), shade, np.uint8) for shade in (0, 120, 250)]
+    path = write_gif(tmp_path / "a.gif", frames, fps=10)
+    with Image.open(path) as gif:
+        assert (gif.n_frames, gif.size, gif.info["duration"]) == (3, (24, 16), 100)
+        gif.seek(2)
+        assert gif.convert("RGB").getpixel((5, 5))[0] == pytest.approx(250, abs=4)
+    with pytest.raises(GazeheadError, match="at least one frame"):
+        write_gif(tmp_path / "b.gif", [], fps=10)
+    with pytest.raises(GazeheadError, match=r"must end in \.gif"):
+        write_gif(tmp_path / "b.mp4", frames, fps=10)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]
