@@ -1,13 +1,15 @@
 # Two commands on a bare machine: `make demo` and `make test`. Each makes its own .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# `make test EXTRAS=dev,extract` also runs what needs mediapipe.
+EXTRAS ?= dev
 
 .PHONY: demo test lint clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gazehead demo --out out/demo
 
-test: .venv/dev.stamp
+test: .venv/$(EXTRAS).stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q -n 2

@@ -1,10 +1,19 @@
-"""The paper's model as published: 5 fps, windows of 12 frames, one z for each.
+r"""The paper's model as published: 5 fps, windows of 12 frames, one z for each.
 
 Liu, Wen, Sugano, "Data-driven Head Motion Generation through Natural Gaze-Head
 Coordination", MVA 2025. Optimiser, hidden size and KL schedule are not published; Adam,
 256 and a linear ramp over the first sixth stand in.
 
   gazehead train --config experiments/paper.py --workdir runs/paper
+
+60,000 steps on `gazehead_sample/faces`. For numbers worth comparing, train on the
+eye-tracker excerpt; a third of the steps is enough there:
+
+  gazehead train --config experiments/paper.py --workdir runs/paper \
+      --config.data.dataset=gazehead_sample/eye_tracker --config.train.steps=20000
+
+18 min on two cores that also did other work (2026-11-22). Expect a validation loss of 2.6
+and, on the test split, an angular error of 6.5° on average and 3.4° for the best of 30.
 """
 
 from gazehead_jax.config import Config, DataConfig, ModelConfig

@@ -71,10 +71,24 @@ def table_rows(evaluation: Evaluation, title: str) -> tuple[list[str], list[list
     return ["method", *columns], rows
 
 
+def _known_tables(evaluation: Evaluation) -> list[str]:
+    """Titles of the tables that hold any number: slow rates leave one without."""
+    return [
+        title
+        for title in TABLES
+        if any(
+            character.isdigit()
+            for row in table_rows(evaluation, title)[1]
+            for cell in row[1:]
+            for character in cell
+        )
+    ]
+
+
 def to_markdown(evaluation: Evaluation) -> str:
     """All tables, with what they were measured on."""
     parts = [caption(evaluation)]
-    for title in TABLES:
+    for title in _known_tables(evaluation):
         head, rows = table_rows(evaluation, title)
         lines = [head, ["---"] * len(head), *rows]
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -92,7 +106,7 @@ def print_tables(evaluation: Evaluation) -> None:
         # A pipe or a log has no width of its own: do not fold columns to 80.
         console = Console(width=170)
     console.print(caption(evaluation), highlight=False)
-    for title in TABLES:
+    for title in _known_tables(evaluation):
         head, rows = table_rows(evaluation, title)
         table = Table(title=title, title_justify="left")
         for i, heading in enumerate(head):

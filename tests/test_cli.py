@@ -73,7 +73,7 @@ def test_evaluate_prints_and_writes(tmp_path, trained, small_dataset, capsys):
     assert "tiny-window" in printed
     assert "again" in printed
     assert out.is_file()
-    assert out.with_suffix(".md").read_text().count("\n| again |") == 3
+    assert out.with_suffix(".md").read_text().count("\n| again |") == 2
 
 
 def test_train_plot_convert_and_render(tmp_path, trained, gaze_file, capsys):

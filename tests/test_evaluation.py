@@ -113,7 +113,8 @@ def test_it_is_saved_as_strict_json_and_printed(found, tmp_path, capsys):
     assert "mirror gaze" in out
     assert "…" not in out
     text = tables.to_markdown(found)
-    assert text.count("| real |") == len(tables.TABLES)
+    # At 5 fps there is nothing to put into the third.
+    assert text.count("| real |") == len(tables.TABLES) - 1
     assert "nan" not in text
 
 
