@@ -109,6 +109,17 @@ def test_gaze_during_a_blink_is_never_used(tiny_checkpoint, gaze_motion):
     np.testing.assert_array_equal(a, b)
 
 
+def test_the_last_valid_gaze_stands_in_for_a_blink(tiny_checkpoint, gaze_motion):
+    held = gaze_motion.gaze.copy()
+    held[20:23] = held[19]
+    open_eyes = Motion(held, None, 5)
+    a, b = (
+        heads(sample(tiny_checkpoint, gaze_motion)),
+        heads(sample(tiny_checkpoint, open_eyes)),
+    )
+    np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 @pytest.mark.parametrize("rubbish", [-999.0, 17.0])
 def test_any_number_may_stand_in_for_a_blink(gaze_motion, rubbish):
     gaze = np.where(gaze_motion.valid[:, None], gaze_motion.gaze, rubbish)

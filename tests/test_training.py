@@ -89,6 +89,21 @@ def test_resident_and_streamed_training_are_the_same(tmp_path, small_dataset):
     assert_same_params(tmp_path / "always", tmp_path / "never", atol=1e-6)
 
 
+def test_every_step_sees_its_own_windows(small_dataset):
+    config = config_of(small_dataset)
+    motions = training.load_split(small_dataset, "train")
+    table = training.WindowTable(motions, config.data, config.model)
+    spread = parallel.Parallel("jit", 8)
+    run = training._Run(config, spread, None, None, None, table)
+    places = [
+        np.asarray(payload.start)
+        for (payload, _), _ in zip(run._calls(5), range(3), strict=False)
+    ]
+    first = run.reader.batch(table.order(config.train.seed, 5, 8)).start
+    np.testing.assert_array_equal(places[0][0], first)
+    assert len({row.tobytes() for call in places for row in call}) == 15
+
+
 def test_resuming_gives_the_same_bits(tmp_path, small_dataset):
     config = config_of(small_dataset)
     train(config, tmp_path / "whole", quiet=True)
