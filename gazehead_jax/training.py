@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import datetime
-import fcntl
 import functools
 import platform
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,11 +20,11 @@ from gazehead_jax.build import load_split
 from gazehead_jax.config import Config
 from gazehead_jax.data import WindowTable, fixed_windows, make_reader
 from gazehead_jax.errors import GazeheadError, require
-from gazehead_jax.files import unwritable
 from gazehead_jax.losses import beta_schedule, elbo_loss
 from gazehead_jax.model import init_params
 from gazehead_jax.motion import Array
 from gazehead_jax.reporting import Report
+from gazehead_jax.run_guard import exclusive, sigterm_as_request
 from gazehead_jax.version import __version__
 
 # Fields that a resumed run may change: none alters what is computed, beyond rounding.
@@ -186,7 +184,7 @@ def train(
         load_split(config.data.dataset, "train", data_dir), config.data, config.model
     )
     validation_split = load_split(config.data.dataset, "validation", data_dir)
-    with _locked(workdir), contextlib.closing(checkpoints.manager(workdir)) as orbax:
+    with exclusive(workdir), contextlib.closing(checkpoints.manager(workdir)) as orbax:
         state, start = _resume_or_init(config, orbax, table)
         validation = WindowTable(
             validation_split,
@@ -206,7 +204,7 @@ def train(
                 quiet=quiet,
                 active=parallel.is_first_process(),
             ) as report,
-            _sigterm() as stop,
+            sigterm_as_request() as stop,
         ):
             step, loss, interrupted = run.loop(state, start, report, stop)
     return TrainResult(workdir, step, loss, interrupted)
@@ -360,55 +358,3 @@ def _provenance(config: Config, table: WindowTable) -> dict:
         "devices": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-
-
-@contextlib.contextmanager
-def _locked(workdir: Path) -> Iterator[None]:
-    """Only one run writes to a workdir; the lock goes with the process that holds it."""
-    if jax.process_index() > 0:
-        yield
-        return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        lock = (workdir / ".lock").open("w")
-    except OSError as error:
-        raise unwritable(workdir, error) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise GazeheadError(
-                f"{workdir} is in use by another training run; wait for it or choose "
-                "another --workdir."
-            ) from error
-        yield
-
-
-class _Stop:
-    asked = False
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[_Stop]:
-    """Turns SIGTERM into a request that the loop sees; only in the main thread.
-
-    Several processes must stop after the same call; there JAX's own handler of SIGTERM
-    stays, which tells them all (see `_Run._preempted`).
-    """
-    stop = _Stop()
-    if jax.process_count() > 1:
-        yield stop
-        return
-
-    def ask(*_):
-        stop.asked = True
-
-    try:
-        before = signal.signal(signal.SIGTERM, ask)
-    except ValueError:  # not the main thread: nothing to catch
-        yield stop
-        return
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import tiny_config
 
-from gazehead_jax import checkpoint, parallel, training
+from gazehead_jax import checkpoint, parallel, run_guard, training
 from gazehead_jax.checkpoint import load
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.training import train
@@ -288,7 +288,7 @@ def test_a_loss_that_is_not_finite_names_its_step(tmp_path, small_dataset, monke
 
 
 def test_a_workdir_is_used_by_one_run_at_a_time(tmp_path, small_dataset):
-    with training._locked(tmp_path), pytest.raises(GazeheadError, match="is in use"):
+    with run_guard.exclusive(tmp_path), pytest.raises(GazeheadError, match="is in use"):
         train(config_of(small_dataset), tmp_path, quiet=True)
 
 
