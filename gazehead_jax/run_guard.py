@@ -29,7 +29,7 @@ def exclusive(workdir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise GazeheadError(
                 f"{workdir} is in use by another training run; wait for it or choose "
-                "another --workdir."
+                "another workdir."
             ) from error
         yield
 

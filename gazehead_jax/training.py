@@ -313,7 +313,7 @@ def _resume_or_init(config, orbax, table) -> tuple[TrainState, int]:
     require(
         all(np.allclose(now[k], then[k], atol=1e-5) for k in now),
         f"{folder}: {config.data.dataset!r} is not the data that this run was trained "
-        "on (its statistics differ); use another --workdir.",
+        "on (its statistics differ); use another workdir.",
     )
     table.normaliser = normaliser
     here = jax.local_devices()[0]
@@ -340,7 +340,7 @@ def _same_experiment(old: Config, new: Config, folder) -> None:
         not differing,
         f"{folder} holds a run of another config: "
         + ", ".join(f"{k} was {before[k]!r}, is {after[k]!r}" for k in differing[:3])
-        + "; use another --workdir.",
+        + "; use another workdir.",
     )
 
 
