@@ -90,7 +90,7 @@ def write_gif(
             "writing a .gif needs Pillow: pip install pillow."
         ) from error
     pictures = [
-        Image.fromarray(frame).quantize(64, dither=Image.Dither.NONE)
+        Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE)
         for frame in frames
     ]
     require(bool(pictures), f"{path}: a .gif needs at least one frame, got none.")
