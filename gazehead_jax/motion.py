@@ -280,8 +280,9 @@ def resample(motion: Motion, fps: float | int, *, smooth: bool = False) -> Motio
 
     To half the rate and below, a frame is the mean of the valid frames nearest to it
     (so that a saccade between two slow frames is not lost; for an even ratio their middle
-    is half a fast frame early), and is valid if at least half of them are. Otherwise it is interpolated between its two neighbours, and is
-    valid if both are. Invalid frames never enter a valid one.
+    is half a fast frame early), and is valid if at least half of them are. Otherwise it is
+    interpolated between its two neighbours, and is valid if both are. Invalid frames never
+    enter a valid one.
 
     Args:
       motion: what to resample.
