@@ -1,4 +1,4 @@
-"""Ablation: windows of 12 frames that know nothing of the heads before them.
+r"""Ablation: windows of 12 frames that know nothing of the heads before them.
 
 gazehead train --config experiments/no_context.py --workdir runs/no_context
 """

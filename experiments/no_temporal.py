@@ -1,4 +1,4 @@
-"""Ablation, the paper's "w/o temporal": every frame on its own, no GRU state, no context.
+r"""Ablation, the paper's "w/o temporal": every frame on its own, no GRU state, no context.
 
 gazehead train --config experiments/no_temporal.py --workdir runs/no_temporal
 """
