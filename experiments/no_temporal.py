@@ -1,6 +1,11 @@
 r"""Ablation, the paper's "w/o temporal": every frame on its own, no GRU state, no context.
 
-gazehead train --config experiments/no_temporal.py --workdir runs/no_temporal
+gazehead train --config experiments/no_temporal.py --workdir runs/no_temporal \
+    --config.data.dataset=gazehead_sample/eye_tracker --config.train.steps=20000
+
+10 to 20 min on two cores that also did other work (2026-11-22). Expect, on the test split,
+a validation loss of 4.7, an angular error of 6.7° on average and 6.1° for the best
+of 30, and a jerk three times the real one.
 """
 
 import dataclasses
