@@ -165,19 +165,7 @@ def open_split(
     Raises:
       GazeheadError: nothing is prepared there, no such split, or other features.
     """
-    place = Path(name_or_dir)
-    if not (place / "dataset_info.json").exists():
-        require(
-            str(name_or_dir).split("/")[0] in BUILDERS or not place.is_dir(),
-            f"{place}: the directory of a prepared dataset has a dataset_info.json, "
-            "got a directory without; go down to its version, as in NAME/CONFIG/1.0.0.",
-        )
-        place = prepared_dir(str(name_or_dir), data_dir)
-        require(
-            (place / "dataset_info.json").exists(),
-            f"{name_or_dir} is not prepared, expected it in {place}; run "
-            f"`gazehead dataset build {name_or_dir}` first, with the same data_dir.",
-        )
+    place = _prepared_place(name_or_dir, data_dir)
     with _quiet():
         builder = tfds.builder_from_directory(place)
     missing = {"gaze", "head", "valid", "fps", "subject", "source", "meta"} - set(
@@ -195,6 +183,25 @@ def open_split(
             f"{', '.join(builder.info.splits)}."
         ) from error
     return Motions(source, f"{name_or_dir} {split}")
+
+
+def _prepared_place(name_or_dir, data_dir) -> Path:
+    """The directory of a dataset that is prepared, named or given itself."""
+    place = Path(name_or_dir)
+    if (place / "dataset_info.json").exists():
+        return place
+    require(
+        str(name_or_dir).split("/")[0] in BUILDERS or not place.is_dir(),
+        f"{place}: the directory of a prepared dataset has a dataset_info.json, "
+        "got a directory without; go down to its version, as in NAME/CONFIG/1.0.0.",
+    )
+    place = prepared_dir(str(name_or_dir), data_dir)
+    require(
+        (place / "dataset_info.json").exists(),
+        f"{name_or_dir} is not prepared, expected it in {place}; run "
+        f"`gazehead dataset build {name_or_dir}` first, with the same data_dir.",
+    )
+    return place
 
 
 def load_split(
@@ -301,22 +308,15 @@ def describe(name: str) -> str:
 
 
 def summary(name_or_dir: str | os.PathLike, data_dir=None) -> str:
-    """Where a prepared dataset lies and what each split holds."""
-    place = Path(name_or_dir)
-    if not (place / "dataset_info.json").exists():
-        place = prepared_dir(str(name_or_dir), data_dir)
+    """Where a prepared dataset lies and what each split holds.
+
+    Raises:
+      GazeheadError: nothing is prepared there.
+    """
+    place = _prepared_place(name_or_dir, data_dir)
     lines = [str(place)]
     with _quiet():
-        splits = (
-            list(tfds.builder_from_directory(place).info.splits)
-            if place.exists()
-            else []
-        )
-    require(
-        bool(splits),
-        f"{name_or_dir} is not prepared, expected it in {place}; run "
-        f"`gazehead dataset build {name_or_dir}` first, with the same data_dir.",
-    )
+        splits = list(tfds.builder_from_directory(place).info.splits)
     for split in splits:
         motions = open_split(place, split)
         people, seconds, valid = set(), 0.0, 0.0

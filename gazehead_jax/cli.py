@@ -60,13 +60,12 @@ def build_parser() -> argparse.ArgumentParser:
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
 
-    def add(name, run, text, **kwargs):
+    def add(name, run, text):
         command = commands.add_parser(
             name,
             help=text,
             description=f"{text[0].upper()}{text[1:]}.",
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-            **kwargs,
         )
         command.set_defaults(run=run)
         return command
@@ -292,8 +291,7 @@ def _evaluate(args) -> None:
     _start()
     from gazehead_jax.checkpoint import load
     from gazehead_jax.evaluation import evaluate
-    from gazehead_jax.files import atomic_path
-    from gazehead_jax.tables import print_tables, to_markdown
+    from gazehead_jax.tables import print_tables, save_tables
 
     checkpoints = {}
     for text in args.checkpoint:
@@ -321,9 +319,7 @@ def _evaluate(args) -> None:
     )
     print_tables(found)
     if args.out:
-        found.save(args.out)
-        with atomic_path(Path(args.out).with_suffix(".md")) as temporary:
-            temporary.write_text(to_markdown(found))
+        save_tables(found, args.out)
         print(args.out)
 
 

@@ -14,7 +14,6 @@ from gazehead_jax.config import load_experiment
 from gazehead_jax.coordination import shifts_of
 from gazehead_jax.errors import require
 from gazehead_jax.evaluation import evaluate
-from gazehead_jax.files import atomic_path
 from gazehead_jax.motion import (
     Motion,
     angles_to_vector,
@@ -25,7 +24,7 @@ from gazehead_jax.motion import (
 from gazehead_jax.motion_io import save_motion
 from gazehead_jax.rendering import render_side_by_side
 from gazehead_jax.sampling import sample
-from gazehead_jax.tables import print_tables, to_markdown
+from gazehead_jax.tables import print_tables, save_tables
 from gazehead_jax.training import train
 from gazehead_jax.video import read_video, write_gif
 
@@ -79,9 +78,7 @@ def demo(out: str | Path = "out/demo", *, experiment: str = "demo") -> Path:
     say("judging on the test split, beside baselines and real heads")
     found = evaluate(model, dataset, "test", data_dir=data_dir, num_samples=SAMPLES)
     print_tables(found)
-    found.save(out / "metrics.json")
-    with atomic_path(out / "metrics.md") as temporary:
-        temporary.write_text(to_markdown(found))
+    save_tables(found, out / "metrics.json")
 
     say("plots")
     heads = np.stack([m.require_head() for m in generated])

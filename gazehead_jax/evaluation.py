@@ -28,7 +28,7 @@ from gazehead_jax.build import load_split
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.errors import require
 from gazehead_jax.files import atomic_path
-from gazehead_jax.motion import Motion, resample
+from gazehead_jax.motion import HEAD_CHANNELS, Motion, resample
 from gazehead_jax.sampling import initial_state, rollout, sample_keys
 
 # (context motion, motion to follow, samples, seed) -> heads [s, t, d]
@@ -241,17 +241,8 @@ def _score_windows(predictor, windows, others, context, num_samples, seed, d):
         control_heads = predictor(past, foreign, num_samples, seed + i)
         both = target.valid & foreign.valid
         control = metrics.correlations(control_heads, real, both)
-        with np.errstate(invalid="ignore"):
-            for kind, values in (
-                ("correlation", control.position),
-                ("velocity_correlation", control.velocity),
-            ):
-                for j, axis in enumerate(("pitch", "yaw", "roll")[:d]):
-                    known = values[:, j][np.isfinite(values[:, j])]
-                    score[f"{kind}_{axis}_shuffled"] = (
-                        float(known.mean()) if len(known) else float("nan")
-                    )
-        scores.append(score)
+        axes = HEAD_CHANNELS[:d]
+        scores.append(score | metrics.mean_correlations(control, axes, "_shuffled"))
     return scores
 
 

@@ -219,6 +219,10 @@ def coverage(
 # --- all of them -------------------------------------------------------------------
 
 
+# The names of the fields of `Correlations` in a table of metrics.
+_CORRELATIONS = ("correlation", "velocity_correlation")
+
+
 def sequence_metrics(
     samples: Samples,
     target: Target,
@@ -263,11 +267,8 @@ def sequence_metrics(
         "centred_error_best_deg": centred.min() * degrees,
     }
     found = correlations(samples, target, valid)
-    for name, value in (
-        ("correlation", found.position),
-        ("velocity_correlation", found.velocity),
-    ):
-        out |= _per_axis(f"{name}_{{}}", axes, _nanmean(value))
+    out |= mean_correlations(found, axes)
+    for name, value in zip(_CORRELATIONS, found, strict=True):
         out |= _per_axis(f"{name}_{{}}_best", axes, value[best])
         out |= _per_axis(
             f"{name}_{{}}_max", axes, np.fmax.reduce(value, axis=0, initial=np.nan)
@@ -297,6 +298,20 @@ def sequence_metrics(
     )
     out |= _per_axis("lag_{}_real_s", axes[:2], lag(gaze, target, valid, fps).seconds)
     return _with_ratios({key: float(value) for key, value in out.items()})
+
+
+def mean_correlations(
+    found: Correlations, axes: Sequence[str], suffix: str = ""
+) -> dict[str, float]:
+    """`correlation_A` and `velocity_correlation_A` of each axis, plus a suffix: the mean
+    over the samples where it is defined."""
+    return {
+        key: value
+        for name, values in zip(_CORRELATIONS, found, strict=True)
+        for key, value in _per_axis(
+            f"{name}_{{}}{suffix}", axes, _nanmean(values)
+        ).items()
+    }
 
 
 def _per_axis(key: str, axes: Sequence[str], values) -> dict[str, float]:

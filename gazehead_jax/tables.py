@@ -1,9 +1,12 @@
 """The tables of an evaluation, for the terminal and for Markdown."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from gazehead_jax.evaluation import Evaluation
+from gazehead_jax.files import atomic_path
 
 # Heading → (metrics shown in one cell, digits). The first table has the paper's form.
 TABLES: Mapping[str, Mapping[str, tuple[tuple[str, ...], int]]] = {
@@ -71,29 +74,36 @@ def table_rows(evaluation: Evaluation, title: str) -> tuple[list[str], list[list
     return ["method", *columns], rows
 
 
-def _known_tables(evaluation: Evaluation) -> list[str]:
-    """Titles of the tables that hold any number: slow rates leave one without."""
-    return [
-        title
-        for title in TABLES
-        if any(
-            character.isdigit()
-            for row in table_rows(evaluation, title)[1]
-            for cell in row[1:]
-            for character in cell
-        )
-    ]
+def _known_tables(
+    evaluation: Evaluation,
+) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Title, headings and rows of each table with a number: slow rates leave one
+    without."""
+    for title in TABLES:
+        head, rows = table_rows(evaluation, title)
+        if any(re.search(r"\d", cell) for row in rows for cell in row[1:]):
+            yield title, head, rows
 
 
 def to_markdown(evaluation: Evaluation) -> str:
     """All tables, with what they were measured on."""
     parts = [caption(evaluation)]
-    for title in _known_tables(evaluation):
-        head, rows = table_rows(evaluation, title)
+    for title, head, rows in _known_tables(evaluation):
         lines = [head, ["---"] * len(head), *rows]
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         parts.append(f"**{title}**\n\n{body}")
     return "\n\n".join(parts) + "\n"
+
+
+def save_tables(evaluation: Evaluation, path: str | Path) -> None:
+    """Writes the metrics as JSON to `path`, and the tables as Markdown beside it.
+
+    Raises:
+      GazeheadError: the place cannot be written.
+    """
+    evaluation.save(path)
+    with atomic_path(Path(path).with_suffix(".md")) as temporary:
+        temporary.write_text(to_markdown(evaluation))
 
 
 def print_tables(evaluation: Evaluation) -> None:
@@ -106,8 +116,7 @@ def print_tables(evaluation: Evaluation) -> None:
         # A pipe or a log has no width of its own: do not fold columns to 80.
         console = Console(width=170)
     console.print(caption(evaluation), highlight=False)
-    for title in _known_tables(evaluation):
-        head, rows = table_rows(evaluation, title)
+    for title, head, rows in _known_tables(evaluation):
         table = Table(title=title, title_justify="left")
         for i, heading in enumerate(head):
             table.add_column(heading, justify="right" if i else "left")

@@ -7,16 +7,15 @@ The videos are found by name anywhere under `--faces`. About three minutes on tw
 """
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from gazehead_jax.datasets.gazehead_sample.clips import CLIPS, DATA, TERMS, Clip
+from gazehead_jax.datasets.gazehead_sample.manifest import write_manifest
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.extract import extract_motion
-from gazehead_jax.files import atomic_path
 from gazehead_jax.motion import Motion
 from gazehead_jax.motion_io import save_motion
 
@@ -73,11 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
             save_motion(options.out / clip.path.name, motion)
             rows.append(manifest_row(clip, motion))
             print(*list(rows[-1].values())[:7], flush=True)
-        with atomic_path(options.out / "manifest.csv") as temporary:
-            with temporary.open("w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+        write_manifest(options.out, rows)
     except GazeheadError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -9,7 +9,6 @@ eyehead_recordings. About 20 seconds on two cores.
 """
 
 import argparse
-import csv
 import re
 import sys
 from collections.abc import Iterable
@@ -26,6 +25,7 @@ from gazehead_jax.datasets.gazehead_sample.eye_tracker import (
     from_units,
     to_units,
 )
+from gazehead_jax.datasets.gazehead_sample.manifest import write_manifest
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.files import atomic_path
 from gazehead_jax.motion import Motion, resample, wrap
@@ -177,12 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
                         for name in parts[0]
                     },
                 )
-        rows = [manifest_row(motion) for motion in motions]
-        with atomic_path(options.out / "manifest.csv") as temporary:
-            with temporary.open("w", newline="") as file:
-                writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+        write_manifest(options.out, [manifest_row(motion) for motion in motions])
     except GazeheadError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
