@@ -1,0 +1,1 @@
+"""Gaze estimators: geometry of the iris, and converted appearance-based networks."""
