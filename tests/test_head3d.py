@@ -10,11 +10,22 @@ import pytest
 
 from gazehead_jax import motion
 from gazehead_jax.errors import GazeheadError
-from gazehead_jax.head3d import bake, load_head, make_renderer, mesh, raster, scene
+from gazehead_jax.head3d import (
+    Look,
+    View,
+    bake,
+    load_head,
+    load_person,
+    make_renderer,
+    mesh,
+    raster,
+    scene,
+)
 from gazehead_jax.head3d.scene import pose_head, project
 
 SIZE = 192
 deg = lambda *angles: jnp.deg2rad(jnp.float32(angles))
+RED = (0.6, 0.2, 0.2)
 STILL, OPEN = deg(0, 0, 0), jnp.float32(0)
 
 
@@ -44,8 +55,9 @@ def _blue(frame):
 
 
 def _irises(frame):
-    """Centres (x, y) of the blue of the image-left and the image-right eye."""
-    rows, columns = np.nonzero(_blue(frame[:130]))
+    """Centres (x, y) of the blue of the image-left and the image-right eye; the shirt
+    below may be blue, too."""
+    rows, columns = np.nonzero(_blue(frame[: int(0.68 * len(frame))]))
     middle = (columns.min() + columns.max()) / 2
     return [
         np.array([columns[side].mean(), rows[side].mean()])
@@ -313,3 +325,88 @@ def test_frames_do_not_depend_on_their_neighbours():
         np.testing.assert_array_equal(_pictures(pose)[0], together[index])
     assert together.dtype == np.uint8
     assert together.shape == (4, SIZE, SIZE, 3)
+
+
+# --- people, places, looks ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", mesh.PEOPLE)
+def test_people_are_six_faces_on_the_same_triangles(name):
+    person, head = load_person(name), load_head()
+    moved = np.linalg.norm(person.vertices - head.vertices, axis=1)
+    assert 5e-4 < np.median(moved) < 0.02
+    assert moved.max() < 0.06
+    np.testing.assert_allclose(person.eyes[0], person.eyes[1] * [-1, 1, 1], atol=1e-4)
+    # The lids lie on this person's eyeballs, not in them.
+    rim = head.masks[mesh.MASKS.index("lid_rim")] > 0.5
+    offset = np.linalg.norm(person.vertices[rim, None] - person.eyes, axis=2).min(1)
+    assert abs(np.median(offset) - person.eye_radius) < 0.002
+    with np.load(mesh.PEOPLE_ASSET, allow_pickle=False) as file:
+        assert str(file["licence"]) == "CC0-1.0"
+
+
+def test_the_mean_of_the_people_is_the_head_without_its_opened_eyes():
+    mean = np.mean([load_person(name).vertices for name in mesh.PEOPLE], axis=0)
+    away = np.linalg.norm(load_head().vertices[:, None] - load_head().eyes, axis=2)
+    far = away.min(1) > 0.045
+    np.testing.assert_allclose(mean[far], load_head().vertices[far], atol=4e-4)
+
+
+def test_unknown_people_are_refused():
+    with pytest.raises(GazeheadError, match="african_female"):
+        load_person("nobody")
+
+
+def test_a_head_is_drawn_where_the_view_places_it():
+    """Irises of a head off the axis, against the pinhole equation."""
+    head = load_head()
+    view = View(focal=2.0, place=(0.12, -0.08, 0.7))
+    look = Look(iris=0.25, pupil=0.1, cloth=RED)  # not cut by the lids
+    draw = make_renderer(512, supersample=1, view=view, look=look)
+    zero = jnp.zeros((1, 2)), jnp.zeros((1, 3)), jnp.zeros(1)
+    frame = np.asarray(draw(*zero))[0]
+    rows, columns = np.nonzero(_blue(frame))
+    middle = (columns.min() + columns.max()) / 2
+    for eye, side in enumerate((columns < middle, columns >= middle)):
+        iris = head.eyes[eye] + view.place - [0, 0, head.eye_radius]
+        expected = 256 + 256 * 2.0 * iris[:2] / iris[2] - 0.5
+        found = [columns[side].mean(), rows[side].mean()]
+        np.testing.assert_allclose(found, expected, atol=1.0)
+
+
+def test_an_anatomical_eye_moves_its_iris_as_far_as_people_do():
+    """10.0 mm of the scale in which the pupils are 63 mm apart, times the sine."""
+    head, yaw = load_head(), np.deg2rad(20)
+    # A small iris in the middle of the true one is never cut by the lids.
+    above = (0.0, -1.0, 0.1)  # so that no glint hides a part of it
+    look = Look(
+        eyeball=head.anatomical_eyeball, iris=0.25, pupil=0.1, cloth=RED, key=above
+    )
+    draw = make_renderer(512, supersample=1, look=look)
+    gaze = jnp.float32([[0, 0], [0, yaw]])
+    frames = np.asarray(draw(gaze, jnp.zeros((2, 3)), jnp.zeros(2)))
+    rest, left = (_irises(f) for f in frames)
+    shift = np.mean([a[0] - b[0] for a, b in zip(rest, left, strict=True)])
+    apart = rest[1][0] - rest[0][0]
+    # Its surface lies a bit farther out than the plane of the iris.
+    expected = np.hypot(10.0, 5.85) / 63 * np.sin(yaw)
+    np.testing.assert_allclose(shift / apart, expected, rtol=0.06)
+
+
+def test_looks_change_colours_and_light():
+    still = jnp.zeros((1, 2)), jnp.zeros((1, 3)), jnp.zeros(1)
+    draw = lambda **look: np.asarray(
+        make_renderer(64, supersample=1, look=Look(**look))(*still)
+    )[0].astype(int)
+    usual, dark = draw(), draw(skin=(0.3, 0.2, 0.15))
+    face = np.s_[34:44, 28:36]
+    assert usual[face].mean() - dark[face].mean() > 60
+    other = draw(key=(0.42, -0.55, -0.72))
+    contrast = lambda f: f[36:44, 20:26].mean() - f[36:44, 38:44].mean()
+    assert contrast(usual) > 8
+    assert contrast(other) < -8
+
+
+def test_a_head_in_the_camera_is_refused():
+    with pytest.raises(GazeheadError, match="before the camera"):
+        make_renderer(64, view=View(place=(0.0, 0.0, 0.2)))

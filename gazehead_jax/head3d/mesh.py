@@ -11,8 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from gazehead_jax.errors import require
+
 ASSET = Path(__file__).with_name("head.npz")
+PEOPLE_ASSET = Path(__file__).with_name("people.npz")
+ANATOMICAL_IRIS = float(np.arctan2(5.85, 10.0))
 SHAPES = ("blink", "look_down", "look_up")
+PEOPLE = tuple(
+    f"{kind}_{sex}"
+    for kind in ("african", "asian", "caucasian")
+    for sex in ("female", "male")
+)
 MASKS = ("lips", "hair", "brow", "lid_rim", "cloth")
 
 
@@ -46,6 +55,17 @@ class HeadMesh:
     eyes: np.ndarray
     eye_radius: float
     provenance: str
+
+    @property
+    def anatomical_eyeball(self) -> float:
+        """Radius of the sphere through the edge of a true iris, in eye radii.
+
+        In adults the iris is 11.7 mm wide and lies 10.0 mm before the eye's centre of
+        rotation, where the pupils are 63 mm apart. With an iris of `ANATOMICAL_IRIS` on
+        this sphere, an eye turns in the picture as people's do.
+        """
+        apart = float(np.linalg.norm(self.eyes[1] - self.eyes[0]))
+        return float(np.hypot(10.0, 5.85) / 63.0 * apart / self.eye_radius)
 
     def deformed(self, weights) -> np.ndarray:
         """`[v, 3]` vertices with the shapes at `weights` `[3]`."""
@@ -84,4 +104,27 @@ def load_head(path: Path = ASSET) -> HeadMesh:
             eyes=file["eyes"],
             eye_radius=float(file["eye_radius"]),
             provenance=str(file["provenance"]),
+        )
+
+
+@functools.cache
+def load_person(name: str, path: Path = PEOPLE_ASSET) -> HeadMesh:
+    """One of `PEOPLE`: another face on the same triangles, with its own eyes.
+
+    Raises:
+      GazeheadError: there is no such person.
+    """
+    require(
+        name in PEOPLE, f"a person must be one of {', '.join(PEOPLE)}, got {name!r}."
+    )
+    index = PEOPLE.index(name)
+    head = load_head()
+    with np.load(path, allow_pickle=False) as file:
+        return dataclasses.replace(
+            head,
+            vertices=head.vertices + file["offsets"][index] * file["scale"],
+            head_joint=file["head_joint"][index],
+            neck_joint=file["neck_joint"][index],
+            eyes=file["eyes"][index],
+            eye_radius=float(file["eye_radius"][index]),
         )

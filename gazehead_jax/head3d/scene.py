@@ -1,9 +1,9 @@
 """From gaze and head angles to a picture of the head.
 
-A pinhole camera looks at the face from two metres. Light comes from the image's upper
-left and stays there while the head turns. Skin is lit per vertex (the mesh is fine
-enough); the eyeballs are not meshes but exact spheres, so that irises stay round and
-sharp at every size.
+A pinhole camera looks at the face, by default from two metres (`View`). Light comes
+from the image's upper left and stays there while the head turns. Skin is lit per vertex
+(the mesh is fine enough); the eyeballs are not meshes but exact spheres, so that irises
+stay round and sharp at every size.
 """
 
 import dataclasses
@@ -14,30 +14,70 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from gazehead_jax import motion
-from gazehead_jax.errors import GazeheadError
+from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.head3d import raster
 from gazehead_jax.head3d.mesh import MASKS, HeadMesh, load_head, vertex_normals
 
 DISTANCE = 2.0  # metres from the camera to the middle between the eyes
-NEAR, FAR = 1.78, 2.34
+IN_FRONT, BEHIND = 0.22, 0.34  # room in depth about the eyes, metres
 HALF_VIEW = 0.145  # metres at DISTANCE from the image's middle to its edge
 CENTRE = np.float32([0.0, 0.022, 0.0])  # what the image's middle shows, head axes
 NECK_SHARE = 0.4  # of the head's turn happens at the neck's foot
 LID_FULL = np.deg2rad(22.0)  # eye pitch at which a lid shape is at full strength
-IRIS = np.deg2rad(26.0)  # seen from the eyeball's centre
-PUPIL = np.deg2rad(11.0)
 
-# sRGB, 0 to 1.
-SKIN = (0.83, 0.66, 0.575)
-LIPS = (0.72, 0.42, 0.40)
-HAIR = (0.25, 0.185, 0.15)
-CLOTH = (0.30, 0.37, 0.45)
 SCLERA = (0.93, 0.91, 0.89)
-IRIS_COLOUR = (0.25, 0.42, 0.50)
 BACKGROUND_TOP, BACKGROUND_BOTTOM = (0.86, 0.88, 0.90), (0.66, 0.70, 0.74)
 
-KEY = np.float32([-0.42, -0.55, -0.72])
-KEY /= np.linalg.norm(KEY)
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A camera and where the person is.
+
+    Attributes:
+      focal: focal length in halves of the picture's edge.
+      place: the middle between the eyes of a head at rest, camera frame, metres.
+    """
+
+    focal: float = DISTANCE / HALF_VIEW
+    place: tuple[float, float, float] = tuple((np.array([0, 0, 2]) - CENTRE).tolist())
+
+    @property
+    def near(self) -> float:
+        return self.place[2] - IN_FRONT
+
+    @property
+    def far(self) -> float:
+        return self.place[2] + BEHIND
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Colours (sRGB, 0 to 1), irises and light.
+
+    Attributes:
+      skin, lips, hair, cloth, iris_colour: colours.
+      eyeball: radius of the sphere that carries the iris, in radii of the sphere that
+        the lids lie on. The mesh's eyes are larger than people's, to be read in a small
+        picture; where the true size matters, see `HeadMesh.anatomical_eyeball`.
+      iris, pupil: radians from their middle to their edge, seen from the eyeball's
+        centre.
+      key: the direction that the light comes from, camera frame.
+    """
+
+    skin: tuple[float, float, float] = (0.83, 0.66, 0.575)
+    lips: tuple[float, float, float] = (0.72, 0.42, 0.40)
+    hair: tuple[float, float, float] = (0.25, 0.185, 0.15)
+    cloth: tuple[float, float, float] = (0.30, 0.37, 0.45)
+    iris_colour: tuple[float, float, float] = (0.25, 0.42, 0.50)
+    eyeball: float = 1.0
+    iris: float = float(np.deg2rad(26.0))
+    pupil: float = float(np.deg2rad(11.0))
+    key: tuple[float, float, float] = (-0.42, -0.55, -0.72)
+
+    @property
+    def light(self) -> np.ndarray:
+        """`[3]` unit vector towards the light."""
+        return np.float32(self.key) / np.float32(np.linalg.norm(self.key))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,6 +111,7 @@ def pose_head(
     gaze: Float[Array, " 2"],
     head: Float[Array, " 3"],
     blink: Float[Array, ""],
+    view: View = View(),
 ) -> Pose:
     """Turns the neck and head, then the eyeballs by the gaze in the head, and sets the
     lids by the eyes' pitch; `blink` 1 shuts them."""
@@ -83,7 +124,7 @@ def pose_head(
 
     turn = motion.head_to_matrix(head)
     bend = motion.head_to_matrix(NECK_SHARE * head)
-    origin = jnp.float32([0, 0, DISTANCE]) - CENTRE
+    origin = jnp.float32(view.place)
     joint = mesh.neck_joint + bend @ (mesh.head_joint - mesh.neck_joint)
     to_head = lambda p: joint[None] + (p - mesh.head_joint[None]) @ turn.T
     to_neck = lambda p: mesh.neck_joint[None] + (p - mesh.neck_joint[None]) @ bend.T
@@ -108,40 +149,49 @@ def _normals(mesh: HeadMesh, weights: Float[Array, " 3"]) -> Float[Array, "v 3"]
     return rest + jnp.tensordot(weights, change, 1)
 
 
-def project(points: Float[Array, "*n 3"], size: int) -> Float[Array, "*n 3"]:
+def project(
+    points: Float[Array, "*n 3"],
+    size: int,
+    view: View = View(),
+) -> Float[Array, "*n 3"]:
     """Camera-frame points to (x, y) in pixels, centres at +0.5, and inverse depth."""
     inverse = 1 / points[..., 2]
-    focal = size / 2 * DISTANCE / HALF_VIEW
+    focal = size / 2 * view.focal
     xy = points[..., :2] * (focal * inverse)[..., None] + size / 2
     return jnp.concatenate([xy, inverse[..., None]], axis=-1)
 
 
-def _light(normals, openness):
+def _light(normals, openness, towards):
     """Light on surfaces, linear RGB: sky, key light and a faint edge."""
     sky = 0.5 - 0.5 * normals[:, 1]
     ambient = (0.22 + 0.33 * sky) * openness
-    lambert = normals @ KEY
+    lambert = normals @ towards
     # The terminator of skin is soft, and reddish as light comes back out of it.
     soft = jnp.clip((lambert[:, None] + np.float32([[0.32, 0.20, 0.16]])) / 1.25, 0, 1)
     key = 0.95 * soft * (0.35 + 0.65 * openness)[:, None]
     return ambient[:, None] * np.float32([[0.97, 1.0, 1.05]]) + key
 
 
-def _vertex_colours(mesh: HeadMesh, pose: Pose) -> Float[Array, "v 3"]:
-    albedo = np.tile(_linear(SKIN), (len(mesh.vertices), 1))
+def _halfway(look: Look) -> np.ndarray:
+    """`[3]` the normal that mirrors the light into the camera."""
+    half = look.light + np.float32([0, 0, -1])
+    return half / np.linalg.norm(half)
+
+
+def _vertex_colours(mesh: HeadMesh, pose: Pose, look: Look) -> Float[Array, "v 3"]:
+    albedo = np.tile(_linear(look.skin), (len(mesh.vertices), 1))
     masks = dict(zip(MASKS, mesh.masks[:, :, None], strict=True))
     for name, colour, strength in (
-        ("lips", LIPS, 0.55),
+        ("lips", look.lips, 0.55),
         ("lid_rim", (0.22, 0.14, 0.12), 0.85),
-        ("brow", HAIR, 0.85),
-        ("hair", HAIR, 1.0),
-        ("cloth", CLOTH, 1.0),
+        ("brow", look.hair, 0.85),
+        ("hair", look.hair, 1.0),
+        ("cloth", look.cloth, 1.0),
     ):
         share = strength * masks[name]
         albedo = albedo * (1 - share) + _linear(colour)[None] * share
-    lit = albedo * _light(pose.normals, mesh.openness)
-    half = KEY + np.float32([0, 0, -1])
-    half /= np.linalg.norm(half)
+    lit = albedo * _light(pose.normals, mesh.openness, look.light)
+    half = _halfway(look)
     shine = jnp.clip(pose.normals @ half, 0, 1) ** 24
     gloss = 0.05 + 0.10 * masks["lips"] - 0.02 * masks["hair"] - 0.05 * masks["cloth"]
     lit = lit + gloss * (shine * mesh.openness)[:, None]
@@ -159,12 +209,12 @@ def _paint(buffer: raster.ZBuffer, points, colours, faces, background):
     return jnp.stack(planes).reshape(3, size, size)
 
 
-def _draw_eye(image, buffer: raster.ZBuffer, centre, pose: Pose, radius):
+def _draw_eye(image, buffer: raster.ZBuffer, centre, pose: Pose, radius, view, look):
     """Paints one eyeball into its window of the image, behind the lids."""
     size = image.shape[-1]
-    focal = size / 2 * DISTANCE / HALF_VIEW
-    edge = int(2 * radius * focal / NEAR) + 3
-    middle = project(centre, size)[:2]
+    focal = size / 2 * view.focal
+    edge = min(int(2 * radius * focal / view.near) + 3, size)
+    middle = project(centre, size, view)[:2]
     corner = jnp.clip(jnp.round(middle - edge / 2), 0, size - edge).astype(jnp.int32)
     left, top = corner[0], corner[1]
     patch = jax.lax.dynamic_slice(image, (0, top, left), (3, edge, edge))
@@ -175,39 +225,45 @@ def _draw_eye(image, buffer: raster.ZBuffer, centre, pose: Pose, radius):
     x = jnp.broadcast_to((left + step - size / 2) / focal, (edge, edge))
     y = jnp.broadcast_to(((top + step - size / 2) / focal)[:, None], (edge, edge))
     ray = jnp.stack([x, y, jnp.ones_like(x)], axis=-1).reshape(-1, 3)
-    ray_centre, ray_ray = ray @ centre, (ray**2).sum(-1)
-    under = ray_centre**2 - ray_ray * (centre @ centre - radius**2)
-    depth = (ray_centre - jnp.sqrt(jnp.maximum(under, 0))) / ray_ray
-    normal = (ray * depth[:, None] - centre[None]) / radius
-    colour = _eye_colour(normal, pose, radius * focal / DISTANCE)
-    seen = (under > 0) & (1 / depth > raster.inverse_depth(skin.ravel(), NEAR, FAR))
-    colour = jnp.where(seen, colour.T, patch.reshape(3, -1))
+    hit, depth, normal = _meet(ray, centre, radius)
+    carries = _meet(ray, centre, radius * look.eyeball)
+    colour = _eye_colour(normal, carries, pose, radius * focal / view.place[2], look)
+    front = raster.inverse_depth(skin.ravel(), view.near, view.far)
+    colour = jnp.where(hit & (1 / depth > front), colour.T, patch.reshape(3, -1))
     patch = colour.reshape(3, edge, edge)
     return jax.lax.dynamic_update_slice(image, patch, (0, top, left))
 
 
-def _eye_colour(normal, pose: Pose, radius_px):
-    """sRGB of the eyeball where it has these outward normals."""
-    angle = jnp.arccos(jnp.clip(normal @ pose.forward, -1, 1))
+def _meet(ray, centre, radius):
+    """Where rays (x, y, 1) first meet a sphere: whether, depth and outward normal."""
+    ray_centre, ray_ray = ray @ centre, (ray**2).sum(-1)
+    under = ray_centre**2 - ray_ray * (centre @ centre - radius**2)
+    depth = (ray_centre - jnp.sqrt(jnp.maximum(under, 0))) / ray_ray
+    return under > 0, depth, (ray * depth[:, None] - centre[None]) / radius
+
+
+def _eye_colour(normal, carries, pose: Pose, radius_px, look: Look):
+    """sRGB of the eyeball where it has these outward normals, and the sphere that
+    carries the iris meets the same rays so."""
+    met, _, iris_normal = carries
+    angle = jnp.arccos(jnp.clip(iris_normal @ pose.forward, -1, 1))
     # One pixel's worth of angle softens the edges of iris and pupil.
-    blur = 0.8 / radius_px
-    inside = lambda limit: jnp.clip((limit - angle) / blur + 0.5, 0, 1)[:, None]
-    ring = jnp.clip((angle / IRIS - 0.72) / 0.28, 0, 1)[:, None]
-    iris = _linear(IRIS_COLOUR)[None] * (1.25 - 0.85 * ring)
-    albedo = _linear(SCLERA)[None] * (1 - inside(IRIS)) + iris * inside(IRIS)
-    albedo = albedo * (1 - inside(PUPIL)) + 0.008 * inside(PUPIL)
+    blur = 0.8 / (radius_px * look.eyeball)
+    inside = lambda limit: (met * jnp.clip((limit - angle) / blur + 0.5, 0, 1))[:, None]
+    ring = jnp.clip((angle / look.iris - 0.72) / 0.28, 0, 1)[:, None]
+    iris = _linear(look.iris_colour)[None] * (1.25 - 0.85 * ring)
+    albedo = _linear(SCLERA)[None] * (1 - inside(look.iris)) + iris * inside(look.iris)
+    albedo = albedo * (1 - inside(look.pupil)) + 0.008 * inside(look.pupil)
     # The upper lid shades the top of the ball.
     height = normal @ pose.up
     shade = 1 - 0.6 * jnp.clip((height - 0.02) / 0.42, 0, 1)
-    lit = albedo * (0.40 + 0.62 * jnp.clip(normal @ KEY + 0.25, 0, 1))[:, None]
+    lit = albedo * (0.40 + 0.62 * jnp.clip(normal @ look.light + 0.25, 0, 1))[:, None]
     lit = lit * shade[:, None]
-    half = KEY + np.float32([0, 0, -1])
-    half /= np.linalg.norm(half)
     # The cornea is the rounder ball: its normals fan out faster.
-    bulge = normal - 0.45 * pose.forward[None]
+    bulge = iris_normal - 0.45 * pose.forward[None]
     bulge /= jnp.linalg.norm(bulge, axis=1, keepdims=True)
-    glint = jnp.clip((bulge @ half - 0.97) / 0.02, 0, 1)[:, None]
-    return jnp.clip(lit + 0.8 * glint * inside(IRIS * 1.1), 0, 1) ** (1 / 2.2)
+    glint = jnp.clip((bulge @ _halfway(look) - 0.97) / 0.02, 0, 1)[:, None]
+    return jnp.clip(lit + 0.8 * glint * inside(look.iris * 1.1), 0, 1) ** (1 / 2.2)
 
 
 def _background(size: int) -> np.ndarray:
@@ -217,7 +273,11 @@ def _background(size: int) -> np.ndarray:
     return (top * (1 - share) + bottom * share).astype(np.float32)
 
 
-def _room(mesh: HeadMesh, size: int) -> tuple[int, int]:
+def _room(
+    mesh: HeadMesh,
+    size: int,
+    view: View = View(),
+) -> tuple[int, int]:
     """Runs enough for any pose (the most that a coarse sweep needs, and a fifth), and
     how long they are."""
     sweep = np.deg2rad(
@@ -230,8 +290,8 @@ def _room(mesh: HeadMesh, size: int) -> tuple[int, int]:
     ).astype(np.float32)
 
     def needed(head):
-        pose = pose_head(mesh, head[:2], head, jnp.float32(0))
-        return raster.count_runs(project(pose.points, size), mesh.faces, size)
+        pose = pose_head(mesh, head[:2], head, jnp.float32(0), view)
+        return raster.count_runs(project(pose.points, size, view), mesh.faces, size)
 
     most = jax.jit(lambda heads: jax.lax.map(needed, heads).max(0))(sweep)
     for length, runs in zip(raster.RUN_LENGTHS, 1.2 * np.asarray(most), strict=True):
@@ -243,7 +303,14 @@ def _room(mesh: HeadMesh, size: int) -> tuple[int, int]:
     )
 
 
-def make_renderer(size: int, *, supersample: int = 2, mesh: HeadMesh | None = None):
+def make_renderer(
+    size: int,
+    *,
+    supersample: int = 2,
+    mesh: HeadMesh | None = None,
+    view: View = View(),
+    look: Look = Look(),
+):
     """A jitted function `(gaze [b, 2], head [b, 3], blink [b]) → uint8 [b, h, w, 3]`.
 
     Angles are radians in the camera frame, `blink` is 0 (open) to 1 (shut). It compiles
@@ -253,30 +320,41 @@ def make_renderer(size: int, *, supersample: int = 2, mesh: HeadMesh | None = No
       size: edge of the square picture, pixels.
       supersample: samples per pixel and axis.
       mesh: the head; the package's own if left out.
+      view: camera and place.
+      look: colours and light.
+
+    Raises:
+      GazeheadError: a picture too fine for the rasteriser, or a head that the camera
+        would be in.
     """
+    require(
+        view.near > 0,
+        f"the head must be more than {IN_FRONT:g} m before the camera, got "
+        f"{view.place[2]:g} m.",
+    )
     mesh = load_head() if mesh is None else mesh
     inner = size * supersample
-    runs, length = _room(mesh, inner)
+    runs, length = _room(mesh, inner, view)
     background = _background(inner)
 
     def frame(gaze, head, blink) -> UInt8[Array, "size size 3"]:
-        pose = raster.stage(lambda *a: pose_head(mesh, *a), gaze, head, blink)
-        points = raster.stage(lambda p: project(p, inner), pose.points)
-        colours = raster.stage(lambda p: _vertex_colours(mesh, p), pose)
+        pose = raster.stage(lambda *a: pose_head(mesh, *a, view), gaze, head, blink)
+        points = raster.stage(lambda p: project(p, inner, view), pose.points)
+        colours = raster.stage(lambda p: _vertex_colours(mesh, p, look), pose)
         buffer = raster.rasterise(
             points,
             mesh.faces,
             size=inner,
             runs=runs,
             length=length,
-            near=NEAR,
-            far=FAR,
+            near=view.near,
+            far=view.far,
         )
         image = raster.stage(
             lambda *a: _paint(*a, mesh.faces, background), buffer, points, colours
         )
         for centre in pose.eyes:
-            image = _draw_eye(image, buffer, centre, pose, mesh.eye_radius)
+            image = _draw_eye(image, buffer, centre, pose, mesh.eye_radius, view, look)
         s = supersample
         image = sum(image[:, i::s, j::s] for i in range(s) for j in range(s)) / s**2
         return (image * 255 + 0.5).astype(jnp.uint8).transpose(1, 2, 0)
