@@ -14,6 +14,7 @@ from gaze to a head that follows, in order:
 
   gazehead doctor                                            what this machine has
   gazehead demo --out out/demo                               all of the below, small
+  gazehead extract videos/ --out motions/                    face video → motions
   gazehead dataset build gazehead_sample                     real sequences → TFDS
   gazehead train --config paper --workdir runs/paper         dataset → checkpoint
   gazehead sample --checkpoint runs/paper --gaze my.csv \\
@@ -74,6 +75,42 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = add("demo", _demo, "train, sample, judge and render on the shipped sequences")
     p.add_argument("--out", default="out/demo", help="folder for everything it makes")
+
+    p = add("extract", _extract, "turn face videos into gaze and head motions")
+    p.add_argument("videos", nargs="+", help="videos, folders or glob patterns")
+    p.add_argument("--out", required=True, help="folder of the motions and manifest")
+    p.add_argument("--gaze", default="iris", help="estimator, see `gazehead weights`")
+    p.add_argument(
+        "--faces",
+        choices=("reject", "split"),
+        default="reject",
+        help="clips with several people: leave out, or one motion each",
+    )
+    p.add_argument(
+        "--shots",
+        choices=("split", "reject"),
+        default="split",
+        help="clips with cuts: one motion a shot, or leave out",
+    )
+    p.add_argument("--workers", type=int, default=1, help="processes")
+    p.add_argument("--fps", type=float, help="rate of the motions, if not the video's")
+    p.add_argument(
+        "--fov-deg", type=float, help="field of view across the longer side, if known"
+    )
+    p.add_argument("--min-seconds", type=float, default=1.0, help="leave shorter out")
+    p.add_argument(
+        "--min-valid", type=float, default=0.5, help="smallest share of valid frames"
+    )
+    p.add_argument(
+        "--one-euro",
+        nargs=2,
+        type=float,
+        metavar=("HZ", "BETA"),
+        help="smooth causally, as in --one-euro 1.5 0.5",
+    )
+    p.add_argument("--subject", help="who is in all of them")
+    p.add_argument("--preview", action="store_true", help="also draw what was found")
+    _weights_dir(p)
 
     p = add("dataset", _dataset_list, "list, build or describe TFDS datasets")
     actions = p.add_subparsers(dest="action", metavar="list|build|info")
@@ -177,6 +214,10 @@ def _build_arguments(p) -> None:
     )
 
 
+def _weights_dir(parser) -> None:
+    parser.add_argument("--weights", help="folder to look for weights in first")
+
+
 def _data_dir(parser) -> None:
     parser.add_argument("--data-dir", "--data_dir", help="where datasets are prepared")
 
@@ -211,6 +252,35 @@ def _demo(args) -> None:
     from gazehead_jax.demo import demo
 
     demo(args.out)
+
+
+def _extract(args) -> int:
+    from gazehead_jax.extraction import ExtractSettings, extract
+    from gazehead_jax.extraction.summary import Reporter, print_summary
+
+    settings = ExtractSettings(
+        gaze=args.gaze,
+        faces=args.faces,
+        shots=args.shots,
+        min_seconds=args.min_seconds,
+        min_valid=args.min_valid,
+        fov_deg=args.fov_deg,
+        fps=args.fps,
+        one_euro=tuple(args.one_euro) if args.one_euro else None,
+        weights=args.weights,
+    )
+    with Reporter() as reporter:
+        summary = extract(
+            args.videos,
+            args.out,
+            settings,
+            workers=args.workers,
+            subject=args.subject,
+            preview=args.preview,
+            progress=reporter,
+        )
+    print_summary(summary, args.out)
+    return 0 if summary["motions"] else 2
 
 
 def _dataset_list(args) -> None:

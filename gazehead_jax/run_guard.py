@@ -14,10 +14,11 @@ from gazehead_jax.files import unwritable
 
 @contextlib.contextmanager
 def exclusive(workdir: Path) -> Iterator[None]:
-    """Only one run writes to a workdir; the lock goes with the process that holds it."""
-    if jax.process_index() > 0:
-        yield
-        return
+    """Only one run writes to a workdir; the lock goes with the process that holds it.
+
+    Raises:
+      GazeheadError: another run holds it, or the place cannot be written.
+    """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = (workdir / ".lock").open("w")
@@ -28,8 +29,8 @@ def exclusive(workdir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise GazeheadError(
-                f"{workdir} is in use by another training run; wait for it or choose "
-                "another workdir."
+                f"{workdir} is in use by another run; wait for it or choose another "
+                "place."
             ) from error
         yield
 

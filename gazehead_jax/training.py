@@ -184,7 +184,10 @@ def train(
         load_split(config.data.dataset, "train", data_dir), config.data, config.model
     )
     validation_split = load_split(config.data.dataset, "validation", data_dir)
-    with exclusive(workdir), contextlib.closing(checkpoints.manager(workdir)) as orbax:
+    # One process of several holds the lock for all.
+    first = jax.process_index() == 0
+    lock = exclusive(workdir) if first else contextlib.nullcontext()
+    with lock, contextlib.closing(checkpoints.manager(workdir)) as orbax:
         state, start = _resume_or_init(config, orbax, table)
         validation = WindowTable(
             validation_split,

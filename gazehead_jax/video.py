@@ -101,34 +101,66 @@ def write_gif(
     return path
 
 
-def read_video(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
-    """Yields (seconds since the start, RGB uint8 `[height, width, 3]`), in order.
+def read_video(
+    path: str | Path, *, longest: int | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yields (seconds since the first frame, RGB uint8 `[height, width, 3]`), in order.
 
-    Frames are C-contiguous: PyAV's own rows may be padded, which other libraries
-    misread without a word.
+    Times are the container's, so a variable frame rate is told truly; frames that repeat
+    a time are left out. Pictures are upright (the rotation flag is applied), have square
+    pixels, all have the size of the first, and are C-contiguous: PyAV's own rows may be
+    padded, which other libraries misread without a word.
+
+    Args:
+      path: any file that FFmpeg reads.
+      longest: larger pictures are shrunk to this many pixels on their longer side.
 
     Raises:
-      GazeheadError: the file is missing, is no video, has no picture or breaks off.
+      GazeheadError: the file is missing, is no video or has no picture; or, after the
+        frames before that place, the video breaks off.
     """
     path = Path(path)
     require(path.is_file(), f"{path}: there is no such file.")
+    require(
+        path.stat().st_size > 0, f"{path}: the file is empty; give a whole video file."
+    )
     av = _av()
     with _av_errors(av, path, reading=True), av.open(str(path)) as container:
+        # Cover art of an audio file is a video stream of one picture.
+        streams = [
+            s
+            for s in container.streams.video
+            if not s.disposition & av.stream.Disposition.attached_pic
+        ]
         require(
-            len(container.streams.video) > 0,
-            f"{path}: the file has no video stream; give a video.",
+            bool(streams),
+            f"{path}: there is no video in this file, only "
+            f"{'sound' if container.streams.audio else 'other data'}; give a video.",
         )
-        stream = container.streams.video[0]
+        stream = streams[0]
         stream.thread_type = "AUTO"
-        start = None
+        start, last, size = None, -np.inf, None
         for frame in container.decode(stream):
-            start = frame.time if start is None else start
-            picture = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
-            yield float(frame.time - start), picture
+            # Broken files repeat times.
+            if frame.time is None or frame.time < last + 1e-3:
+                continue
+            last = frame.time
+            start = last if start is None else start
+            size = size or _square_size(frame, stream.sample_aspect_ratio, longest)
+            picture = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+            picture = np.rot90(picture, round(frame.rotation / 90))
+            yield float(last - start), np.ascontiguousarray(picture)
         require(
             start is not None,
             f"{path}: the video has no frame that can be decoded; give a whole file.",
         )
+
+
+def _square_size(frame, aspect, longest: int | None) -> tuple[int, int]:
+    """(width, height) of a frame with square pixels, before it is turned upright."""
+    width, height = frame.width * float(aspect or 1), float(frame.height)
+    shrink = min(1.0, longest / max(width, height)) if longest else 1.0
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
 def _av():
