@@ -236,7 +236,7 @@ def listing_text(folder: str | os.PathLike | None = None) -> str:
             f"{row.status:9}{weights.name}: {weights.purpose}",
             f"{'':9}{weights.terms}; {weights.page}",
             f"{'':9}{origin}",
-            f"{'':9}{row.detail}",
+            *([] if row.status == "missing" else [f"{'':9}{row.detail}"]),
             "",
         ]
     where = "\n".join(f"  {place}" for place in places(folder))

