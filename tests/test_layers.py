@@ -15,7 +15,7 @@ PACKAGE = Path(gazehead_jax.__file__).parent
 # neighbours on the left.
 FLOORS = [
     ["version", "errors"],
-    ["files", "motion", "config", "video"],
+    ["files", "motion", "config", "video", "torch_file", "weight_sources"],
     [
         "weights",
         "motion_io",
@@ -35,13 +35,13 @@ FLOORS = [
         "head3d",
     ],
     [
-        "extraction",
         "losses",
         "parallel",
         "motion_builder",
         "checkpoint",
         "reporting",
         "run_guard",
+        "extraction",
         "recordings",
     ],
     ["build", "data", "sampling", "rendering", "datasets"],

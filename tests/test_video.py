@@ -2,8 +2,11 @@
 
 import resource
 import signal
+import struct
 import sys
+import wave
 import weakref
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -161,3 +164,93 @@ def test_a_gif_has_its_frames_and_its_time(tmp_path):
     with pytest.raises(GazeheadError, match=r"must end in \.gif"):
         write_gif(tmp_path / "b.mp4", frames, fps=10)
     assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]
+
+
+# --- what cameras and phones write -------------------------------------------------
+
+
+def write_exact(path, frames, ratio=None):
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "0"})
+        stream.width, stream.height = frames[0].shape[1], frames[0].shape[0]
+        stream.pix_fmt = "yuv444p"
+        if ratio:
+            stream.codec_context.sample_aspect_ratio = ratio
+        for image in frames:
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def test_frames_are_upright_contiguous_and_timed(tmp_path):
+    image = np.zeros((64, 90, 3), np.uint8)
+    image[:20, :20] = 255  # top left
+    path = write_exact(tmp_path / "a.mp4", [image] * 3)
+    times, frames = zip(*read_video(path), strict=True)
+    assert times == pytest.approx([0, 0.1, 0.2])
+    assert all(f.flags["C_CONTIGUOUS"] and f.shape == (64, 90, 3) for f in frames)
+    assert frames[0][5, 5].min() > 200
+    # A phone held upright: the track's matrix turns the picture clockwise by 90°.
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    data[at : at + 36] = struct.pack(
+        ">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30
+    )
+    path.write_bytes(data)
+    _, frame = next(read_video(path))
+    assert frame.shape == (90, 64, 3)
+    assert frame[5, -5].min() > 200  # top right now
+    assert frame[5, 5].max() < 50
+
+
+def test_pixels_are_made_square(tmp_path):
+    image = np.zeros((64, 96, 3), np.uint8)
+    path = write_exact(tmp_path / "a.mp4", [image] * 2, ratio=Fraction(2, 3))
+    assert next(read_video(path))[1].shape == (64, 64, 3)
+
+
+def test_large_frames_are_shrunk(tmp_path):
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:, 48:] = 200
+    path = write_exact(tmp_path / "a.mp4", [image] * 2)
+    _, frame = next(read_video(path, longest=48))
+    assert frame.shape == (32, 48, 3)
+    assert (frame[:, 5].max(), frame[:, -5].min()) == (pytest.approx(0, abs=3), 200)
+    assert next(read_video(path, longest=500))[1].shape == (64, 96, 3)
+
+
+def test_variable_frame_rates_keep_their_times(tmp_path):
+    import av
+
+    path = tmp_path / "a.mp4"
+    stamps = [0, 40, 80, 200, 210, 400]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width = stream.height = 32
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for stamp in stamps:
+            frame = av.VideoFrame.from_ndarray(
+                np.zeros((32, 32, 3), np.uint8), format="rgb24"
+            )
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    times = [time for time, _ in read_video(path)]
+    assert times == pytest.approx(np.array(stamps) / 1000, abs=1e-3)
+
+
+def test_sound_and_empty_files_are_told(tmp_path):
+    sound = tmp_path / "sound.mp4"
+    with wave.open(str(sound), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(1600))
+    with pytest.raises(GazeheadError, match="no video in this file, only sound"):
+        next(read_video(sound))
+    (tmp_path / "none.mp4").write_bytes(b"")
+    with pytest.raises(GazeheadError, match="the file is empty"):
+        next(read_video(tmp_path / "none.mp4"))
