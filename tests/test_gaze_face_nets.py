@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_gaze_normalise import CAMERA, POSES, face_centre, seen
+from test_gaze_normalise import CAMERA, POSES, published_turn, seen
 from test_torch_file import safetensors
 
 from gazehead_jax.errors import GazeheadError
@@ -468,19 +468,17 @@ def test_normalised_gaze_is_turned_into_the_camera_frame(normalised):
     )
     for got, name in zip(gaze, POSES, strict=True):
         _, points, rotation = seen(name)
-        forward = face_centre(points) / np.linalg.norm(face_centre(points))
-        down = np.cross(forward, rotation[:, 0])
-        down /= np.linalg.norm(down)
-        turn = np.stack([np.cross(down, forward), down, forward])
+        turn = published_turn(points, rotation)
         expected = vector_to_angles(np.linalg.inv(turn) @ -label)
         np.testing.assert_allclose(got, expected, atol=np.deg2rad(0.5))
 
 
 def test_signs_of_normalised_gaze():
+    """Up is up and image-left is image-left, but for the crop's lean of 2.6°."""
     for normalised, sign in (((0.3, 0.0), [1, 0]), ((0.0, 0.3), [0, 1])):
         net, _ = says(normalised, NormalisedSpace())
         gaze = net.measure(frames(["frontal"]))[0]
-        np.testing.assert_allclose(gaze, 0.3 * np.array(sign), atol=0.01)
+        np.testing.assert_allclose(gaze, 0.3 * np.array(sign), atol=0.02)
 
 
 def logits(yaw_deg, pitch_deg):
