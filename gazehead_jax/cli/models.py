@@ -1,0 +1,132 @@
+"""Commands that train a model, sample from it and score it."""
+
+import contextlib
+import sys
+from pathlib import Path
+
+from gazehead_jax.cli.common import add_data_dir, named, start
+from gazehead_jax.errors import require
+
+
+def add_commands(add) -> None:
+    p = add("train", _train, "train an experiment, or go on with it")
+    p.add_argument(
+        "--config", required=True, help="experiment file, or the name of a shipped one"
+    )
+    p.add_argument("--workdir", required=True, help="for checkpoints and logs")
+    add_data_dir(p)
+    p.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one process of several (Cloud TPU, Slurm, Open MPI find each other)",
+    )
+    p.add_argument("--coordinator", help="host:port of process 0, if not found out")
+    p.add_argument("--num-processes", type=int, help="with --coordinator")
+    p.add_argument("--process-id", type=int, help="with --coordinator")
+    p.epilog = "change any field with --config.SECTION.FIELD=VALUE, for example "
+    p.epilog += "--config.optimizer.learning_rate=3e-4"
+
+    p = add("sample", _sample, "generate head motions for a gaze file")
+    p.add_argument("--checkpoint", required=True, help="workdir of a training run")
+    p.add_argument("--gaze", required=True, help=".csv or .npz with gaze")
+    p.add_argument("--out", required=True, help=".csv or .npz; several get _0, _1, …")
+    p.add_argument("--num-samples", type=int, default=1, help="heads for this gaze")
+    p.add_argument("--seed", type=int, default=0, help="same seed, same heads")
+
+    p = add("evaluate", _evaluate, "score checkpoints, baselines and real heads")
+    p.add_argument(
+        "--checkpoint",
+        required=True,
+        action="append",
+        metavar="[NAME=]DIR",
+        help="workdir; again for ablations",
+    )
+    p.add_argument("--dataset", required=True, help="NAME, NAME/CONFIG or directory")
+    p.add_argument("--split", default="test", help="which part to score on")
+    p.add_argument("--num-samples", type=int, default=30, help="samples a gaze")
+    p.add_argument("--seed", type=int, default=0, help="of the samples")
+    p.add_argument("--out", help="write metrics as .json; a .md with the tables beside")
+    add_data_dir(p)
+
+
+def _train(args) -> None:
+    start()
+    from gazehead_jax import parallel
+    from gazehead_jax.config import load_experiment
+
+    config = load_experiment(args.config, args.overrides)
+    if args.distributed or args.coordinator:
+        parallel.initialize(args.coordinator, args.num_processes, args.process_id)
+    from gazehead_jax.training import train
+
+    result = train(config, args.workdir, data_dir=args.data_dir)
+    if parallel.is_first_process():
+        if result.interrupted:
+            print(
+                f"stopped at step {result.step}; the same command goes on from there."
+            )
+        else:
+            print(
+                f"{result.workdir}: step {result.step}, validation loss "
+                f"{result.validation_loss:.3f}. Next: gazehead sample --checkpoint "
+                f"{result.workdir} --gaze GAZE.csv --out HEAD.csv"
+            )
+
+
+def _sample(args) -> None:
+    start()
+    from gazehead_jax.checkpoint import load
+    from gazehead_jax.files import atomic_path
+    from gazehead_jax.motion_io import check_suffix, load_motion, save_motion
+    from gazehead_jax.sampling import sample
+
+    check_suffix(args.out)
+    motion = load_motion(args.gaze)
+    made = sample(
+        load(args.checkpoint), motion, num_samples=args.num_samples, seed=args.seed
+    )
+    out = Path(args.out)
+    names = [out.with_stem(f"{out.stem}_{i}") for i in range(len(made))]
+    if len(made) == 1:
+        names = [out]
+    # All files or none.
+    with contextlib.ExitStack() as stack:
+        for name, one in zip(names, made, strict=True):
+            save_motion(stack.enter_context(atomic_path(name)), one)
+    print(*names, sep="\n")
+
+
+def _evaluate(args) -> None:
+    start()
+    from gazehead_jax.checkpoint import load
+    from gazehead_jax.evaluation import evaluate
+    from gazehead_jax.tables import print_tables, save_tables
+
+    checkpoints = {}
+    for text in args.checkpoint:
+        name, path = named(text)
+        checkpoint = load(path)
+        name = name or checkpoint.name
+        require(
+            name not in checkpoints,
+            f"two checkpoints are called {name!r}; name them, as in NAME=DIR.",
+        )
+        checkpoints[name] = checkpoint
+    if args.out:
+        require(
+            Path(args.out).suffix == ".json",
+            f"{args.out}: metrics are written as .json, got {Path(args.out).suffix!r}.",
+        )
+    found = evaluate(
+        checkpoints,
+        args.dataset,
+        args.split,
+        data_dir=args.data_dir,
+        num_samples=args.num_samples,
+        seed=args.seed,
+        progress=lambda name: print(f"scoring {name} …", file=sys.stderr),
+    )
+    print_tables(found)
+    if args.out:
+        save_tables(found, args.out)
+        print(args.out)
