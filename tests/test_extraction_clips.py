@@ -1,14 +1,19 @@
 """One video: with a made-up landmark net, and with the real one."""
 
 import json
+import struct
+import wave
 
 import numpy as np
 import pytest
 from mean_face import CAMERA, project
 
+from gazehead_jax import cli
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.extraction import ClipExtractor, ExtractSettings, clip, extract_clip
-from gazehead_jax.video import write_video
+from gazehead_jax.extraction.manifest import read_manifest
+from gazehead_jax.motion import mirror
+from gazehead_jax.video import read_video, write_video
 
 pytest.importorskip("av")
 pytest.importorskip("scenedetect")
@@ -219,9 +224,6 @@ def test_real_clips_are_kept_whole(real, shared, capfd):
 
 
 def test_mirrored_video_gives_mirrored_angles(real, shared, tmp_path):
-    from gazehead_jax.motion import mirror
-    from gazehead_jax.video import read_video
-
     source = shared / "data/faces/liveportrait/d12.mp4"
     frames = (image[:, ::-1] for _, image in read_video(source))
     path = write_video(tmp_path / "mirror.mp4", frames, fps=25, quality=10)
@@ -246,3 +248,84 @@ def test_weights_of_something_else_are_told(tmp_path):
     pytest.importorskip("mediapipe")
     with pytest.raises(GazeheadError, match="not a MediaPipe face_landmarker"):
         clip.LandmarkNet(b"nothing")
+
+
+def turned_upright(path, quarter_turns: int):
+    """Sets the rotation flag of an mp4, as a phone does."""
+    matrix = {1: (0, 1, -1, 0), 3: (0, -1, 1, 0)}[quarter_turns]
+    a, b, c, d = (x << 16 for x in matrix)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 3])
+def test_a_phone_held_upright_sees_the_same(real, shared, tmp_path, quarter_turns):
+    source = shared / "data/faces/liveportrait/d12.mp4"
+    upright = [image for _, image in read_video(source)][:60]
+    path = write_video(
+        tmp_path / "phone.mp4",
+        (np.rot90(image, quarter_turns) for image in upright),
+        fps=25,
+        quality=5,
+    )
+    turned_upright(path, quarter_turns)
+    (seen,), (usual,) = real(path).motions, real(source).motions
+    difference = np.rad2deg(np.abs(seen.head - usual.head[:60]))
+    assert np.median(difference) < 0.5
+    assert difference.max() < 5
+
+
+def test_every_bad_file_has_its_row_and_stops_nobody(shared, tmp_path, capsys):
+    pytest.importorskip("mediapipe")
+    pytest.importorskip("pebble")
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    good = shared / "data/faces/liveportrait/d0.mp4"
+    content = good.read_bytes()
+    (folder / "good.mp4").write_bytes(content)
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "half.mp4").write_bytes(content[: len(content) // 2])
+    (folder / "text.mp4").write_text("this is no video\n" * 100)
+    with wave.open(str(folder / "song.mp4"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(16000))
+    grey = np.full((40, 96, 96, 3), 90, np.uint8)
+    grey[np.arange(40), np.arange(40), 5] = 255
+    write_video(folder / "nobody.mp4", grey, fps=25)
+    face = [image for _, image in read_video(good)][:8]
+    write_video(folder / "slow.mp4", face, fps=1)
+    write_video(folder / "photo.mp4", face[:1] * 50, fps=25)
+    write_video(folder / "short.mp4", face, fps=25)
+    tiny = [image[::32, ::32] for image in face * 5]
+    write_video(folder / "tiny.mp4", tiny, fps=25)
+    both = [np.concatenate([image, image], 1) for image in face * 5]
+    write_video(folder / "twins.mp4", both, fps=25)
+    arguments = ["extract", str(folder), "--out", str(tmp_path / "out")]
+    arguments += ["--weights", str(shared / "weights"), "--workers", "2"]
+    assert cli.main(arguments) == 0
+    rows = {
+        row["video"].removesuffix(".mp4"): row
+        for row in read_manifest(tmp_path / "out")
+    }
+    assert {name: next(iter(row["rejected"]), "") for name, row in rows.items()} == {
+        "good": "",
+        "empty": "unreadable",
+        "half": "unreadable",
+        "text": "unreadable",
+        "song": "unreadable",
+        "nobody": "no face",
+        "slow": "slow frame rate",
+        "photo": "frozen",
+        "short": "too short",
+        "tiny": "small face",
+        "twins": "several faces",
+    }
+    assert "only sound" in rows["song"]["message"]
+    printed = capsys.readouterr()
+    assert "1 motion from 1 of 11 videos" in printed.out
+    assert "Traceback" not in printed.err + printed.out
+    assert [p.name for p in (tmp_path / "out").glob("*.npz")] == ["good.npz"]

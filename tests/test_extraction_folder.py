@@ -303,7 +303,7 @@ def test_the_command_prints_sums(videos, tmp_path, capsys, monkeypatch):
     arguments = ["extract", str(root), "--out", str(out)]
     assert cli.main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "1 motions from 1 of 2 videos" in printed
+    assert "1 motion from 1 of 2 videos" in printed
     assert "left out: no face 1" in printed
     assert cli.main([*arguments, "--gaze", "nobody"]) == 2
     assert "must be one of iris" in capsys.readouterr().err

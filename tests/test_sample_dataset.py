@@ -6,10 +6,11 @@ import pytest
 from gazehead_jax.build import open_split, prepare
 from gazehead_jax.datasets.gazehead_sample.clips import CLIPS, MANIFEST, SPLITS
 from gazehead_jax.datasets.gazehead_sample.regenerate import (
-    extract_clip,
     main,
     manifest_row,
+    regenerate_clip,
 )
+from gazehead_jax.extraction import ClipExtractor, ExtractSettings
 from gazehead_jax.motion_io import load_motion
 
 MOTIONS = {clip.name: load_motion(clip.path) for clip in CLIPS}
@@ -100,8 +101,9 @@ def test_built_data_are_the_shipped_ones(tmp_path):
 def test_the_video_gives_the_shipped_numbers(shared):
     pytest.importorskip("mediapipe")
     clip = next(c for c in CLIPS if c.name == "d0")
-    task = shared / "weights" / "mediapipe" / "face_landmarker.task"
-    motion, shipped = extract_clip(clip, shared / "data" / "faces", task), MOTIONS["d0"]
+    extract = ClipExtractor(ExtractSettings(weights=str(shared / "weights")))
+    motion = regenerate_clip(clip, shared / "data" / "faces", extract)
+    shipped = MOTIONS["d0"]
     assert len(motion) == len(shipped)
     # Other processors round otherwise.
     assert (motion.valid == shipped.valid).mean() > 0.95
@@ -110,9 +112,11 @@ def test_the_video_gives_the_shipped_numbers(shared):
     np.testing.assert_allclose(motion.gaze[both], shipped.gaze[both], atol=2e-2)
 
 
-def test_missing_videos_are_told_and_nothing_is_written(tmp_path, capsys):
+def test_missing_videos_are_told_and_nothing_is_written(tmp_path, capsys, shared):
+    pytest.importorskip("mediapipe")
     out = tmp_path / "out"
-    code = main(["--faces", str(tmp_path), "--task", "x.task", "--out", str(out)])
+    weights = str(shared / "weights")
+    code = main(["--faces", str(tmp_path), "--weights", weights, "--out", str(out)])
     assert code == 2
     assert "franck.mp4 must be found once" in capsys.readouterr().err
     assert not out.exists()

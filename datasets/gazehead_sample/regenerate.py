@@ -1,7 +1,7 @@
 """Makes the shipped numbers again from the videos.
 
     python -m gazehead_jax.datasets.gazehead_sample.regenerate \\
-        --faces DIR --task face_landmarker.task [--out DIR]
+        --faces DIR [--weights DIR] [--out DIR]
 
 The videos are found by name anywhere under `--faces`. About three minutes on two cores.
 """
@@ -15,18 +15,18 @@ import numpy as np
 from gazehead_jax.datasets.gazehead_sample.clips import CLIPS, DATA, TERMS, Clip
 from gazehead_jax.datasets.gazehead_sample.manifest import write_manifest
 from gazehead_jax.errors import GazeheadError, require
-from gazehead_jax.extract import extract_motion
+from gazehead_jax.extraction import ClipExtractor, ExtractSettings
 from gazehead_jax.motion import Motion
 from gazehead_jax.motion_io import save_motion
 
 DECIMALS = 5  # 1e-5 rad, far below the landmarks' noise.
 
 
-def extract_clip(clip: Clip, faces: Path, task: Path) -> Motion:
+def regenerate_clip(clip: Clip, faces: Path, extract: ClipExtractor) -> Motion:
     """The motion of one clip, rounded as it is shipped.
 
     Raises:
-      GazeheadError: the video is not under `faces`, or `extract_motion` raises.
+      GazeheadError: the video is not under `faces`, or does not give one motion.
     """
     found = sorted(Path(faces).rglob(f"{clip.name}.mp4"))
     require(
@@ -34,7 +34,13 @@ def extract_clip(clip: Clip, faces: Path, task: Path) -> Motion:
         f"{clip.name}.mp4 must be found once under {faces}, got {len(found)} files; "
         f"source: {clip.source}.",
     )
-    motion = extract_motion(found[0], task, subject=clip.person, source=clip.name)
+    result = extract(found[0], subject=clip.person, source=clip.name)
+    require(
+        len(result.motions) == 1,
+        f"{found[0]}: the clip must give one motion, got {len(result.motions)} "
+        f"(left out: {result.report['rejected']}); it is not the clip that is shipped.",
+    )
+    (motion,) = result.motions
     return motion.replace(
         gaze=np.round(motion.gaze, DECIMALS),
         head=np.round(motion.head, DECIMALS),
@@ -60,15 +66,14 @@ def manifest_row(clip: Clip, motion: Motion) -> dict:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faces", type=Path, required=True, help="folder of videos")
-    parser.add_argument(
-        "--task", type=Path, required=True, help="MediaPipe's face_landmarker.task"
-    )
+    parser.add_argument("--weights", help="folder with face_landmarker.task")
     parser.add_argument("--out", type=Path, default=DATA, help="default: in place")
     options = parser.parse_args(arguments)
     rows = []
     try:
+        extract = ClipExtractor(ExtractSettings(weights=options.weights))
         for clip in CLIPS:
-            motion = extract_clip(clip, options.faces, options.task)
+            motion = regenerate_clip(clip, options.faces, extract)
             save_motion(options.out / clip.path.name, motion)
             rows.append(manifest_row(clip, motion))
             print(*list(rows[-1].values())[:7], flush=True)

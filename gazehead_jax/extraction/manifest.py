@@ -91,7 +91,7 @@ def summarise(rows: Iterable[dict]) -> dict:
     keys = ("videos", "videos_kept", "motions", "frames", "kept", "valid")
     return {
         **{key: total[key] for key in keys},
-        "hours_valid": round(seconds / 3600, 4),
+        "hours_valid": round(seconds / 3600, 6),
         "rejected": dict(rejected.most_common()),
         "frame_reasons": dict(reasons.most_common()),
     }

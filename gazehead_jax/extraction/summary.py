@@ -59,11 +59,13 @@ class Reporter:
 def print_summary(summary: dict, out: str) -> None:
     """The sums of a manifest, for a reader."""
     frames = max(1, summary["frames"])
+    seconds = 3600 * summary["hours_valid"]
+    length = f"{seconds / 60:.1f} min" if seconds > 100 else f"{seconds:.1f} s"
     print(
-        f"{out}: {summary['motions']} motions from {summary['videos_kept']} of "
-        f"{summary['videos']} videos; {summary['valid']} of {summary['frames']} frames "
-        f"valid ({100 * summary['valid'] / frames:.0f} %), "
-        f"{60 * summary['hours_valid']:.1f} min"
+        f"{out}: {summary['motions']} motion{'s' * (summary['motions'] != 1)} from "
+        f"{summary['videos_kept']} of {summary['videos']} videos; {summary['valid']} of "
+        f"{summary['frames']} frames valid ({100 * summary['valid'] / frames:.0f} %), "
+        f"{length}"
     )
     for title, key in (
         ("left out", "rejected"),
