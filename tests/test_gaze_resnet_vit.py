@@ -25,7 +25,9 @@ from gazehead_jax.gaze.vit import UNIGAZE, Architecture, ViTGaze, unigaze_from_t
 
 @pytest.fixture(scope="session")
 def torch():
-    return pytest.importorskip("torch", reason="defines the networks to compare with")
+    return pytest.importorskip(
+        "torch", reason="needs torch for the networks to compare with"
+    )
 
 
 SMALL_VIT = Architecture(patch=14, features=32, depth=32, heads=16, size=56)

@@ -17,7 +17,7 @@ from gazehead_jax.torch_file import check_layout, read_state
 
 @pytest.fixture
 def torch():
-    return pytest.importorskip("torch", reason="writes the checkpoints to compare with")
+    return pytest.importorskip("torch", reason="needs torch to write checkpoints")
 
 
 def written(torch, state, path, legacy=False):
