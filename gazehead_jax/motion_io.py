@@ -213,7 +213,8 @@ def _check_header(path: Path, header: list[str]) -> None:
         not missing,
         f"{path}: missing column(s) {', '.join(missing)}; a motion .csv has "
         f"{', '.join(CSV_COLUMNS)} (head columns and valid may be left out), got "
-        f"{', '.join(header)}.",
+        f"{', '.join(header[:8])}{' …' if len(header) > 8 else ''}. `gazehead convert` "
+        "reads what OpenFace, py-feat, MediaPipe and Live Link Face write.",
     )
     require(
         len(set(header)) == len(header),

@@ -10,12 +10,13 @@ One module per format, each with `NAME`, `TITLE`, `COLUMNS`, `matches(table)` an
 `read(table, options)`; it says there which convention it takes the file to be in.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.formats import live_link, mediapipe_csv, openface, pyfeat
-from gazehead_jax.formats.check import Finding as Finding
-from gazehead_jax.formats.check import check as check
+from gazehead_jax.formats.checks import Finding as Finding
+from gazehead_jax.formats.checks import check as check
 from gazehead_jax.formats.reading import UNITS, Options, to_motion
 from gazehead_jax.formats.repair import CHANNELS as CHANNELS
 from gazehead_jax.formats.repair import repair as repair
@@ -37,6 +38,8 @@ def load(
     units: str | None = None,
     face: str | None = None,
     gaze_frame: str | None = None,
+    negate: Sequence[str] = (),
+    swap: Sequence[str] = (),
 ) -> Motion:
     """Reads a motion file of this project or of another program.
 
@@ -50,6 +53,8 @@ def load(
         something else than its format says.
       face: which person of several, as the file's face column names them.
       gaze_frame: "head" if the file's gaze is relative to the head, against its format.
+      negate: channels with the wrong sign, of `CHANNELS`.
+      swap: "gaze" or "head" or both, where pitch and yaw are exchanged.
 
     Raises:
       GazeheadError: the file is missing or broken, of no known format, has no gaze,
@@ -60,14 +65,21 @@ def load(
         f"format must be one of {', '.join(FORMATS)}, got {format!r}.",
     )
     path = Path(path)
-    options = Options(fps=fps, units=units, face=face, gaze_frame=gaze_frame)
+    options = Options(
+        fps=fps,
+        units=units,
+        face=face,
+        gaze_frame=gaze_frame,
+        negate=tuple(negate),
+        swap=tuple(swap),
+    )
     if format == NATIVE or (format is None and path.suffix == ".npz"):
         return _native(path, options)
     table = Table(path)
     if format is None and table.has(*GAZE_COLUMNS):
         return _native(path, options)
     reader = _reader(table, format)
-    return to_motion(path, reader.read(table, options), reader.NAME)
+    return to_motion(path, reader.read(table, options), reader.NAME, options)
 
 
 def _reader(table: Table, format: str | None):
@@ -102,6 +114,9 @@ def _native(path: Path, options: Options) -> Motion:
         motion = motion.replace(gaze=motion.gaze * scale, head=head)
     if options.fps is not None:
         motion = motion.replace(fps=options.fps)
-    if options.gaze_frame is not None:
-        motion = repair(motion, gaze_frame=options.gaze_frame)
-    return motion
+    return repair(
+        motion,
+        negate=options.negate,
+        swap=options.swap,
+        gaze_frame=options.gaze_frame or "camera",
+    )

@@ -8,29 +8,32 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from gazehead_jax.errors import require
+from gazehead_jax.formats.repair import check_names, repaired
 from gazehead_jax.motion import Motion, gaze_in_camera, wrap
 
 UNITS = {"radians": 1.0, "degrees": np.pi / 180, "half-turns": np.pi}
-GAZE_FRAMES = ("camera", "head")
 # Eyes are shut when this much of the lid shapes is reached.
 BLINK = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a file may not tell about itself.
+    """What a file does not tell about itself, or tells wrongly.
 
     Attributes:
       fps: frames per second of the recording; overrides the times in the file.
       units: one of `UNITS`: what its angles are in.
       face: which person, as the file's face column names them.
       gaze_frame: "camera" or "head": what its gaze angles are relative to.
+      negate, swap: see `repair`.
     """
 
     fps: float | int | None = None
     units: str | None = None
     face: str | None = None
     gaze_frame: str | None = None
+    negate: tuple[str, ...] = ()
+    swap: tuple[str, ...] = ()
 
     def __post_init__(self):
         require(
@@ -41,11 +44,7 @@ class Options:
             self.units is None or self.units in UNITS,
             f"units must be one of {', '.join(UNITS)}, got {self.units!r}.",
         )
-        require(
-            self.gaze_frame is None or self.gaze_frame in GAZE_FRAMES,
-            f"gaze_frame must be one of {', '.join(GAZE_FRAMES)}, got "
-            f"{self.gaze_frame!r}.",
-        )
+        check_names(self.negate, self.swap, self.gaze_frame)
 
     def radians(self, usual: str) -> float:
         """What one unit of the file's angles is, where `usual` is the format's unit."""
@@ -75,14 +74,17 @@ class Reading:
     meta: Mapping = dataclasses.field(default_factory=dict)
 
 
-def to_motion(path: Path, reading: Reading, format_name: str) -> Motion:
-    """The motion of a reading: gaze in the camera frame, frames at a uniform rate.
+def to_motion(
+    path: Path, reading: Reading, format_name: str, options: Options
+) -> Motion:
+    """The motion of a reading: repaired, in the camera frame, at a uniform rate.
 
     Raises:
       GazeheadError: the times do not increase, no row is usable, eye-in-head without a
         head, or angles that cannot be radians.
     """
-    gaze, head = reading.gaze, reading.head
+    # Before eyes in the head are turned with the head.
+    gaze, head = repaired(reading.gaze, reading.head, options.negate, options.swap)
     if reading.gaze_frame == "head":
         require(
             head is not None,

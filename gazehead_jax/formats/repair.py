@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from gazehead_jax.errors import require
-from gazehead_jax.formats.reading import GAZE_FRAMES
 from gazehead_jax.motion import Motion, gaze_in_camera
 
 CHANNELS = ("gaze_pitch", "gaze_yaw", "head_pitch", "head_yaw", "head_roll")
 PARTS = ("gaze", "head")
+GAZE_FRAMES = ("camera", "head")
 
 
 def repair(
@@ -19,7 +20,7 @@ def repair(
     swap: Sequence[str] = (),
     gaze_frame: str = "camera",
 ) -> Motion:
-    """The motion that was meant by a file with another convention.
+    """The motion that was meant by numbers in another convention.
 
     In this order: pitch and yaw are swapped, channels negated, and eye-in-head turned
     into gaze in the camera frame.
@@ -34,28 +35,50 @@ def repair(
       GazeheadError: an unknown name, a head that is not there, or a swapped yaw that
         can be no pitch.
     """
+    check_names(negate, swap, gaze_frame)
+    gaze, head = repaired(motion.gaze, motion.head, negate, swap)
+    if gaze_frame == "head":
+        gaze = gaze_in_camera(gaze, motion.replace(head=head).require_head())
+    return motion.replace(gaze=gaze, head=head)
+
+
+def repaired(
+    gaze: Float[np.ndarray, "t 2"],
+    head: Float[np.ndarray, "t 3"] | None,
+    negate: Sequence[str],
+    swap: Sequence[str],
+) -> tuple[Float[np.ndarray, "t 2"], Float[np.ndarray, "t 3"] | None]:
+    """gaze and head with pitch and yaw swapped, then channels negated.
+
+    Raises:
+      GazeheadError: the head is to be changed and there is none.
+    """
+    require(
+        head is not None or not any("head" in name for name in (*negate, *swap)),
+        "the head is to be negated or swapped, and the motion has gaze but no head.",
+    )
+    parts = {"gaze": gaze, "head": head}
+    for part in swap:
+        parts[part] = parts[part][:, [1, 0, 2][: parts[part].shape[1]]]
+    for part, angles in parts.items():
+        if angles is not None:
+            names = [name for name in CHANNELS if name.startswith(part)]
+            signs = [-1 if name in negate else 1 for name in names]
+            parts[part] = angles * np.array(signs, angles.dtype)
+    return parts["gaze"], parts["head"]
+
+
+def check_names(
+    negate: Sequence[str], swap: Sequence[str], gaze_frame: str | None
+) -> None:
+    """Raises GazeheadError for a channel, part or frame that there is not."""
     for name, values, known in (
         ("negate", negate, CHANNELS),
         ("swap", swap, PARTS),
-        ("gaze_frame", [gaze_frame], GAZE_FRAMES),
+        ("gaze_frame", [gaze_frame or "camera"], GAZE_FRAMES),
     ):
         wrong = [value for value in values if value not in known]
         require(
             not wrong,
             f"{name} takes {', '.join(known)}; got {', '.join(map(repr, wrong))}.",
         )
-    if gaze_frame == "head" or any("head" in name for name in (*negate, *swap)):
-        motion.require_head()
-    gaze = motion.gaze
-    channels = [gaze] if motion.head is None else [gaze, motion.head]
-    table = dict(zip(CHANNELS, np.concatenate(channels, axis=1).T, strict=False))
-    for part in swap:
-        pitch, yaw = f"{part}_pitch", f"{part}_yaw"
-        table[pitch], table[yaw] = table[yaw], table[pitch]
-    for name in negate:
-        table[name] = -table[name]
-    values = np.stack(list(table.values()), axis=-1)
-    gaze, head = values[:, :2], values[:, 2:] if motion.head is not None else None
-    if gaze_frame == "head":
-        gaze = gaze_in_camera(gaze, head)
-    return motion.replace(gaze=gaze, head=head)

@@ -1,6 +1,7 @@
 """CSV files of other programs: named columns, read row by row in little memory."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -50,21 +51,18 @@ class Table:
             f"{path}: columns are divided by {'tabs' if chr(9) in cells[0] else ';'}, "
             "expected commas; save it as comma-separated.",
         )
-        self._index = {name.lower(): i for i, name in enumerate(self.header)}
-        named = [name.lower() for name in self.header if name]
-        double = (
-            sorted({name for name in named if named.count(name) > 1})
-            if len(set(named)) < len(named)
-            else []
-        )
+        # OpenFace has x_0 (pixels) and X_0 (mm): case tells, where there is a choice.
+        self._index = {name.lower(): i for i, name in enumerate(cells)}
+        self._index |= {name: i for i, name in enumerate(cells)}
+        twice = [name for name, n in Counter(cells).items() if name and n > 1]
         require(
-            not double,
-            f"{path}: column names must differ, got twice: {', '.join(double[:5])}.",
+            not twice,
+            f"{path}: column names must differ, got twice: {', '.join(twice[:5])}.",
         )
 
     def has(self, *names: str) -> bool:
         """Whether all these columns are there, in whatever case."""
-        return all(name.lower() in self._index for name in names)
+        return all(self._at(name) is not None for name in names)
 
     def first(self, *names: str) -> str | None:
         """The first of these columns that is there."""
@@ -89,8 +87,8 @@ class Table:
           GazeheadError: a row of another length, a word where a number should be, or no
             row at all.
         """
-        number_at = [self._index[name.lower()] for name in numbers]
-        text_at = [self._index[name.lower()] for name in texts]
+        number_at = [self._at(name) for name in numbers]
+        text_at = [self._at(name) for name in texts]
         parts, chunk, lines = [], [], []
         words: list[list[str]] = [[] for _ in texts]
         rows = self._rows()
@@ -114,6 +112,9 @@ class Table:
             parts.append(self._numbers(chunk, lines, numbers))
         require(bool(parts), f"{self.path}: there is a header but no row.")
         return np.concatenate(parts), words
+
+    def _at(self, name: str) -> int | None:
+        return self._index.get(name, self._index.get(name.lower()))
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """(line, stripped cells) of the rows that are not blank, the header first."""

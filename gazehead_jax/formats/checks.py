@@ -1,13 +1,27 @@
 """Do a motion's numbers make sense? Signs, ranges, swapped axes, frame of the gaze.
 
-The bounds below were set on what is known to be right (in brackets how many sequences):
-the shipped faces (15) and eye-tracker recordings (60), people of the simulator (60) and
-VR recordings of eyes and head (80). How often each deliberate error is found in them,
-and that nothing is found in the originals, is in the README's table.
+The bounds below were set on sequences known to be right: the shipped faces and
+eye-tracker recordings, simulated people (60 s) and 80 VR recordings; and once more on 24
+other face clips, of which too many sounded wrong at first: people who look into the
+camera move their gaze less than the head, and four seconds are too short. Then they were
+tried on 159 other VR recordings, 60 other simulated people and 199 sequences of SGaze.
+Not one of the 657 right sequences gives a finding. Deliberate errors do, in % of the
+sequences:
 
-Signs can be judged only by how gaze and head go together. They hardly do in a person
-who keeps looking into the camera; then the check says that it cannot tell. And a sign
-that is wrong in gaze and head alike looks like a mirror image: it is not found.
+                                    eye tracker  simulated  VR     VR   simulated  SGaze
+    error                  faces 15          60         60  80  new 159    new 60    199
+    gaze or head yaw negated      0          85         50 100       99        52     87
+    gaze or head pitch negated    0          95         20  96       97        18     46
+    pitch and yaw swapped         7          75         53 100       99        60     79
+    eyes in head as gaze         47          80         73  92       92        80     44
+    radians as degrees, both     80         100        100  55       53       100     67
+    radians as degrees, gaze     80         100        100 100      100       100     75
+    degrees as radians          100         100        100 100      100       100    100
+
+(the last one is refused by `Motion` itself). Errors of sign and axis can be told only
+where gaze and head go together, which they hardly do in who keeps looking into the
+camera; then the check says that it cannot tell, as of 7 of 15 faces. An error made to
+gaze and head alike is a mirror image, and is not found.
 """
 
 import dataclasses
@@ -40,15 +54,16 @@ _LEAST_S = 7.0
 # errors alone go with the head: signs and axes are not judged then. (Gaze spreads .84 to
 # 2.6 times as far as the head in eye-tracker recordings, .4 times in many a talking face.)
 _GAZE_OVER_HEAD = 0.8
-# Correlation of gaze and head along an axis: true ones are above -.46.
-_SIGN_SUSPICIOUS, _SIGN_WRONG = -0.5, -0.7
+# Correlation of gaze and head along an axis: true ones are above -.48.
+_SIGN_SUSPICIOUS, _SIGN_WRONG = -0.55, -0.7
 # Correlations across the axes (gaze pitch with head yaw and the reverse) over those along.
 _CROSS_ONE, _CROSS_SUM = 0.66, 0.9
 _CROSS_SUSPICIOUS, _CROSS_WRONG = 0.35, 0.8
 _ALONG_LEAST = -0.6  # below, it is signs rather than axes
 # Change of gaze per change of head. Gaze in the camera frame rests while the head turns
 # (0, the vestibulo-ocular reflex) or goes along; eyes in the head counter-rotate (-1).
-_SLOPE_SUSPICIOUS, _SLOPE_WRONG = -0.3, -0.6
+# True slopes are above -.27.
+_SLOPE_SUSPICIOUS, _SLOPE_WRONG = -0.35, -0.6
 _SLOPE_SPREAD = np.deg2rad(4.0)
 
 
@@ -91,7 +106,9 @@ def check(motion: Motion) -> list[Finding]:
     if head is None:
         return findings
     findings += [_moves("head", head, motion.valid)]
-    findings += [_scale(gaze[motion.valid], head[motion.valid])]
+    if motion.valid.sum() >= _LEAST_S * motion.fps:
+        # Anyone may hold still for a moment.
+        findings += [_scale(gaze[motion.valid], head[motion.valid])]
     findings += [_eye_range(motion), _head_range(head[motion.valid])]
     findings += [_head_speed(head, motion), _relation(gaze, head, motion)]
     return findings
@@ -122,10 +139,10 @@ def _frames(motion: Motion) -> Finding:
 
 
 def _rate(motion: Motion) -> Finding:
-    severity = OK if 4 <= motion.fps <= 1000 else SUSPICIOUS
+    severity = OK if 4 <= motion.fps <= 500 else SUSPICIOUS
     advice = "" if severity == OK else "name the rate of the source with --source-fps"
     return Finding(
-        severity, "frame rate", f"{motion.fps:g} fps", "4 to 1000 fps", advice
+        severity, "frame rate", f"{motion.fps:g} fps", "4 to 500 fps", advice
     )
 
 
@@ -168,24 +185,24 @@ def _scale(gaze: np.ndarray, head: np.ndarray) -> Finding:
 
 
 def _eye_range(motion: Motion) -> Finding:
-    eye = motion.gaze_in_head[motion.valid]
-    size = np.arccos(np.clip(np.cos(eye[:, 0]) * np.cos(eye[:, 1]), -1, 1))
-    reach = float(np.percentile(size, 95))
+    reach = _reach(motion.gaze_in_head[motion.valid])
     severity = _graded(reach, EYE_SUSPICIOUS, EYE_WRONG)
-    advice = (
-        ""
-        if severity == OK
-        else (
-            "gaze and head are not of one frame, sign or unit; see the other findings"
-        )
-    )
+    advice = "gaze and head are not of one frame, sign or unit"
+    if _reach(motion.gaze[motion.valid]) < EYE_SUSPICIOUS:
+        advice += "; its gaze would do as eyes in the head: --gaze-frame head"
     return Finding(
         severity,
         "eye in head",
         f"95 % within {np.rad2deg(reach):.0f}°",
         f"within {np.rad2deg(EYE_SUSPICIOUS):.0f}°",
-        advice,
+        "" if severity == OK else advice,
     )
+
+
+def _reach(angles: np.ndarray) -> float:
+    """How far from straight ahead 95 % of directions (pitch, yaw) stay, radians."""
+    away = np.arccos(np.clip(np.cos(angles[:, 0]) * np.cos(angles[:, 1]), -1, 1))
+    return float(np.percentile(away, 95))
 
 
 def _head_range(head: np.ndarray) -> Finding:
@@ -259,7 +276,7 @@ def _relation(gaze: np.ndarray, head: np.ndarray, motion: Motion) -> Finding:
         change[:, :2][moving] / change[:, 2:][moving], turns[moving]
     )
     got = f"r = {r[0, 0]:.2f} in pitch and {r[1, 1]:.2f} in yaw, slope {slope:.2f}"
-    expected = "r > -.5, slope > -.3"
+    expected = "r > -.55, slope > -.35"
 
     across, along = r[0, 1] + r[1, 0], r[0, 0] + r[1, 1]
     looks = gaze[motion.valid].std(0)
@@ -269,18 +286,16 @@ def _relation(gaze: np.ndarray, head: np.ndarray, motion: Motion) -> Finding:
     )
     if around and crossed and across - along > _CROSS_SUSPICIOUS:
         severity = _graded(across - along, _CROSS_SUSPICIOUS, _CROSS_WRONG)
-        part = (
-            "gaze"
-            if _steepness(gaze[motion.valid]) > _steepness(known_head)
-            else "head"
-        )
+        likely = _steepness(gaze[motion.valid]) > _steepness(known_head)
+        first, second = ("gaze", "head") if likely else ("head", "gaze")
         return Finding(
             severity,
             what,
             f"pitch of one goes with yaw of the other (r = {r[0, 1]:.2f} and "
             f"{r[1, 0]:.2f}; along the axes {r[0, 0]:.2f} and {r[1, 1]:.2f})",
             "pitch with pitch and yaw with yaw",
-            f"pitch and yaw of the {part} look swapped: --swap {part}",
+            f"pitch and yaw are swapped in one of them: --swap {first}, or less likely "
+            f"--swap {second}",
         )
     told = (spread >= _LEAST_SPREAD) & (looks >= _GAZE_OVER_HEAD * spread)
     bad = [i for i in (0, 1) if told[i] and r[i, i] < _SIGN_SUSPICIOUS]
