@@ -1,5 +1,7 @@
 """Commands that turn face video into motions."""
 
+import sys
+
 from gazehead_jax.cli.common import add_weights_dir
 
 
@@ -43,7 +45,7 @@ def add_commands(add) -> None:
 
 def _extract(args) -> int:
     from gazehead_jax.extraction import ExtractSettings, extract
-    from gazehead_jax.extraction.summary import Reporter, print_summary
+    from gazehead_jax.extraction.summary import Reporter, licences, print_summary
 
     settings = ExtractSettings(
         gaze=args.gaze,
@@ -56,6 +58,8 @@ def _extract(args) -> int:
         one_euro=tuple(args.one_euro) if args.one_euro else None,
         weights=args.weights,
     )
+    for line in licences(settings):
+        print(line, file=sys.stderr)
     with Reporter() as reporter:
         summary = extract(
             args.videos,

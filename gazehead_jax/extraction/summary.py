@@ -8,6 +8,9 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from gazehead_jax.extraction.folder import Progress
+from gazehead_jax.extraction.settings import ExtractSettings
+from gazehead_jax.gaze import ESTIMATORS
+from gazehead_jax.weights import WEIGHTS
 
 # Where no bar can be drawn (a log file), a line every so often.
 EVERY_S = 10.0
@@ -54,6 +57,12 @@ class Reporter:
         if not self._console.is_terminal and (last or now - self._told > EVERY_S):
             self._told = now
             print(progress, file=sys.stderr, flush=True)
+
+
+def licences(settings: ExtractSettings) -> list[str]:
+    """A line about each network that is used, with its terms."""
+    names = ["face_landmarker", ESTIMATORS[settings.gaze].weights]
+    return [f"{name}: {WEIGHTS[name].terms}" for name in names if name]
 
 
 def print_summary(summary: dict, out: str) -> None:
