@@ -128,6 +128,13 @@ def test_eyes_beyond_their_range():
     assert found(far, "eye in head").severity == "wrong"
 
 
+def test_eyes_out_of_range_and_wrong_signs_have_one_cure(tracked):
+    wrong = [repair(m, negate=["gaze_yaw"]) for m in tracked]
+    advice = [" ".join(f.advice for f in loud(m)) for m in wrong]
+    assert any("see gaze against head" in text for text in advice)
+    assert not any("--gaze-frame" in t and "--negate" in t for t in advice)
+
+
 def test_heads_beyond_their_range_and_speed():
     motion = turning()
     rolled = motion.replace(head=motion.head + np.float32([0, 0, 1.3]))

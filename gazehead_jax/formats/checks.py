@@ -109,8 +109,9 @@ def check(motion: Motion) -> list[Finding]:
     if motion.valid.sum() >= _LEAST_S * motion.fps:
         # Anyone may hold still for a moment.
         findings += [_scale(gaze[motion.valid], head[motion.valid])]
-    findings += [_eye_range(motion), _head_range(head[motion.valid])]
-    findings += [_head_speed(head, motion), _relation(gaze, head, motion)]
+    relation = _relation(gaze, head, motion)
+    findings += [_eye_range(motion, relation), _head_range(head[motion.valid])]
+    findings += [_head_speed(head, motion), relation]
     return findings
 
 
@@ -184,11 +185,13 @@ def _scale(gaze: np.ndarray, head: np.ndarray) -> Finding:
     )
 
 
-def _eye_range(motion: Motion) -> Finding:
+def _eye_range(motion: Motion, relation: Finding) -> Finding:
     reach = _reach(motion.gaze_in_head[motion.valid])
     severity = _graded(reach, EYE_SUSPICIOUS, EYE_WRONG)
     advice = "gaze and head are not of one frame, sign or unit"
-    if _reach(motion.gaze[motion.valid]) < EYE_SUSPICIOUS:
+    if relation.severity != OK:
+        advice += f"; see {relation.what}"
+    elif _reach(motion.gaze[motion.valid]) < EYE_SUSPICIOUS:
         advice += "; its gaze would do as eyes in the head: --gaze-frame head"
     return Finding(
         severity,
