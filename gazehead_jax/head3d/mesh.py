@@ -61,8 +61,9 @@ class HeadMesh:
         """Radius of the sphere through the edge of a true iris, in eye radii.
 
         In adults the iris is 11.7 mm wide and lies 10.0 mm before the eye's centre of
-        rotation, where the pupils are 63 mm apart. With an iris of `ANATOMICAL_IRIS` on
-        this sphere, an eye turns in the picture as people's do.
+        rotation, where the pupils are 63 mm apart. Touching the mesh's eyeball at the
+        front, such a sphere has its centre 5 to 6 mm (of these 63) behind the middle of
+        the corners that are seen, as in people.
         """
         apart = float(np.linalg.norm(self.eyes[1] - self.eyes[0]))
         return float(np.hypot(10.0, 5.85) / 63.0 * apart / self.eye_radius)

@@ -57,8 +57,9 @@ class Look:
     Attributes:
       skin, lips, hair, cloth, iris_colour: colours.
       eyeball: radius of the sphere that carries the iris, in radii of the sphere that
-        the lids lie on. The mesh's eyes are larger than people's, to be read in a small
-        picture; where the true size matters, see `HeadMesh.anatomical_eyeball`.
+        the lids lie on; it touches that sphere at the front, and its centre is where
+        the eye turns about. The mesh's eyes are larger than people's, to be read in a
+        small picture; where the true size matters, see `HeadMesh.anatomical_eyeball`.
       iris, pupil: radians from their middle to their edge, seen from the eyeball's
         centre.
       key: the direction that the light comes from, camera frame.
@@ -89,6 +90,7 @@ class Pose:
       normals: `[v, 3]` unit normals.
       eyes: `[2, 3]` centres of the eyeballs, image-left first when the head is still.
       forward: `[3]` unit vector along which both eyeballs point.
+      front: `[3]` the head's own front.
       up: `[3]` the head's own up.
     """
 
@@ -96,6 +98,7 @@ class Pose:
     normals: jax.Array
     eyes: jax.Array
     forward: jax.Array
+    front: jax.Array
     up: jax.Array
 
 
@@ -137,6 +140,7 @@ def pose_head(
         normals=normals,
         eyes=to_head(jnp.asarray(mesh.eyes)) + origin[None],
         forward=turn @ motion.angles_to_vector(eye),
+        front=-turn[:, 2],
         up=-turn[:, 1],
     )
 
@@ -226,7 +230,8 @@ def _draw_eye(image, buffer: raster.ZBuffer, centre, pose: Pose, radius, view, l
     y = jnp.broadcast_to(((top + step - size / 2) / focal)[:, None], (edge, edge))
     ray = jnp.stack([x, y, jnp.ones_like(x)], axis=-1).reshape(-1, 3)
     hit, depth, normal = _meet(ray, centre, radius)
-    carries = _meet(ray, centre, radius * look.eyeball)
+    forwards = (1 - look.eyeball) * radius * pose.front
+    carries = _meet(ray, centre + forwards, radius * look.eyeball)
     colour = _eye_colour(normal, carries, pose, radius * focal / view.place[2], look)
     front = raster.inverse_depth(skin.ravel(), view.near, view.far)
     colour = jnp.where(hit & (1 / depth > front), colour.T, patch.reshape(3, -1))
