@@ -22,6 +22,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 from absl import logging
+from etils import epath
 
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.files import unwritable
@@ -35,6 +36,8 @@ BUILDERS = {
         "gazehead_synthetic",
         "gazehead_folder",
         "eyehead_recordings",
+        "gazehead_videos",
+        "celebv_text",
     )
 }
 
@@ -83,6 +86,7 @@ def prepare(
     *,
     manual_dir: str | os.PathLike | None = None,
     overwrite: bool = False,
+    beam: Sequence[str] = (),
     **options,
 ) -> MotionBuilder:
     """Prepares a dataset unless it is there; whole or not at all.
@@ -91,6 +95,8 @@ def prepare(
       name, data_dir, options: see `make_builder`.
       manual_dir: the user's own copy, for builders that read one.
       overwrite: prepare again; the old data stay until the new are complete.
+      beam: options of Apache Beam as in "runner=FlinkRunner", for builders that run
+        on it.
 
     Raises:
       GazeheadError: see `make_builder`; also unusable source files, no manual_dir
@@ -98,8 +104,8 @@ def prepare(
         that cannot be written.
     """
     builder = make_builder(name, data_dir, **options)
-    place = Path(builder.data_dir)
-    manual_dir = None if manual_dir is None else Path(manual_dir).expanduser()
+    place = _path(builder.data_dir)
+    manual_dir = None if manual_dir is None else _path(manual_dir).expanduser()
     there = (place / "dataset_info.json").exists()
     if there and not overwrite and manual_dir is None:
         return builder
@@ -120,15 +126,16 @@ def prepare(
             "overwrite it, or choose another data_dir.",
         )
         return builder
+    downloads = _path(builder.data_dir_root) / "downloads"
     try:
         if not there:
-            _generate(builder, manual_dir, fingerprint)
+            _generate(builder, downloads, manual_dir, fingerprint, beam)
             return builder
         # Beside the old data, which TFDS itself would delete before it has new ones.
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".new-") as beside:
             with _quiet():
                 new = type(builder)(data_dir=beside, config=builder.builder_config)
-            _generate(new, manual_dir, fingerprint)
+            _generate(new, downloads, manual_dir, fingerprint, beam)
             shutil.rmtree(place)
             Path(new.data_dir).rename(place)
     except OSError as error:
@@ -139,13 +146,26 @@ def prepare(
     return make_builder(name, data_dir, **options)
 
 
-def _generate(builder, manual_dir, fingerprint):
+def _path(path: str | os.PathLike):
+    """A local path, or one of a URL such as gs://…: workers may be elsewhere."""
+    return epath.Path(path) if "://" in os.fspath(path) else Path(path)
+
+
+def _generate(builder, downloads, manual_dir, fingerprint, beam):
+    beam_options = getattr(builder, "beam_options", None)
+    require(
+        beam_options is not None or not beam,
+        f"{builder.name} does not run on Apache Beam; leave out --beam {beam}.",
+    )
     config = tfds.download.DownloadConfig(
-        manual_dir=manual_dir and os.fspath(manual_dir)
+        manual_dir=manual_dir and os.fspath(manual_dir),
+        beam_options=beam_options and beam_options(beam),
     )
     with _quiet():
         builder.info.metadata["fingerprint"] = fingerprint
-        builder.download_and_prepare(download_config=config)
+        builder.download_and_prepare(
+            download_dir=os.fspath(downloads), download_config=config
+        )
 
 
 def open_split(
@@ -313,6 +333,8 @@ def summary(name_or_dir: str | os.PathLike, data_dir=None) -> str:
     Raises:
       GazeheadError: nothing is prepared there.
     """
+    if "://" in str(name_or_dir):
+        return f"{name_or_dir}\n  Copy it to a local folder to read it."
     place = _prepared_place(name_or_dir, data_dir)
     lines = [str(place)]
     with _quiet():
