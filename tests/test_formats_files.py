@@ -149,6 +149,8 @@ def test_missing_file_wrong_format_and_options(tmp_path):
         formats.load(path, units="gon")
     with pytest.raises(GazeheadError, match="gaze_frame takes camera, head"):
         formats.load(path, gaze_frame="screen")
+    with pytest.raises(GazeheadError, match="leave --face out"):
+        formats.load(write(tmp_path / "l.csv", live_columns()), face="0")
     with pytest.raises(GazeheadError, match="must be positive"):
         formats.load(path, fps=-1)
     with pytest.raises(GazeheadError, match="looks like degrees"):

@@ -6,8 +6,8 @@
     for finding in formats.check(motion):
         print(finding)
 
-One module per format, each with `NAME`, `TITLE`, `COLUMNS`, `matches(table)` and
-`read(table, options)`; it says there which convention it takes the file to be in.
+One module per format, each with `NAME`, `TITLE`, `COLUMNS`, `FACES`, `matches(table)`
+and `read(table, options)`; it says there which convention it takes the file to be in.
 """
 
 from collections.abc import Sequence
@@ -79,6 +79,11 @@ def load(
     if format is None and table.has(*GAZE_COLUMNS):
         return _native(path, options)
     reader = _reader(table, format)
+    require(
+        face is None or table.first(*reader.FACES) is not None,
+        f"{path}: no column tells people apart"
+        f"{' by ' + ' or '.join(reader.FACES) if reader.FACES else ''}; leave --face out.",
+    )
     return to_motion(path, reader.read(table, options), reader.NAME, options)
 
 

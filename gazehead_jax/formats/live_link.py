@@ -27,6 +27,7 @@ from gazehead_jax.formats.table import Table
 NAME = "livelink"
 TITLE = "Live Link Face"
 COLUMNS = "Timecode, BlendShapeCount, … HeadYaw, HeadPitch, HeadRoll, LeftEyeYaw, …"
+FACES = ()  # columns that tell people apart
 
 _HEAD = ["HeadPitch", "HeadYaw", "HeadRoll"]
 _EYES = ["LeftEyePitch", "RightEyePitch", "LeftEyeYaw", "RightEyeYaw"]

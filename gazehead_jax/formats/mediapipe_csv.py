@@ -31,9 +31,9 @@ from gazehead_jax.motion import matrix_to_head
 NAME = "mediapipe"
 TITLE = "MediaPipe"
 COLUMNS = "timestamp_ms, m00 … m33 and eyeLookInLeft … eyeLookDownRight"
+FACES = ("face_id", "face_index", "face")  # columns that tell people apart
 
 _TIMES = ("timestamp_ms", "time_ms", "timestamp", "time_s", "time", "time_stamp")
-_FACES = ("face_id", "face_index", "face")
 _BY_ROW = [f"{row}{column}" for row in range(4) for column in range(4)]
 _BY_NUMBER = [str(i) for i in range(16)]
 _FLIP = np.array([1.0, -1.0, -1.0])
@@ -66,7 +66,7 @@ def read(table: Table, options: Options) -> Reading:
         "the camera frame the head is needed: write facial_transformation_matrixes too, "
         "as m00 … m33 (output_facial_transformation_matrixes=True).",
     )
-    stamp, who = table.first(*_TIMES), table.first(*_FACES)
+    stamp, who = table.first(*_TIMES), table.first(*FACES)
     extra = [n for n in (stamp, table.first("frame", "frame_index")) if n]
     wanted = [*matrix, *shapes.values(), *extra]
     numbers, labels = table.read(wanted, [who] if who else [])

@@ -24,6 +24,7 @@ TITLE = "OpenFace 2"
 COLUMNS = (
     "gaze_0_x … gaze_1_z (or gaze_angle_x, gaze_angle_y), pose_Rx, pose_Ry, pose_Rz"
 )
+FACES = ("face_id",)  # columns that tell people apart
 # Below this the landmarks are a guess; the tracker's own `success` is as lenient.
 LEAST_CONFIDENCE = 0.5
 
@@ -52,7 +53,7 @@ def read(table: Table, options: Options) -> Reading:
     )
     pose = _POSE if table.has(*_POSE) else []
     extra = [n for n in ("frame", "timestamp", "success", "confidence") if table.has(n)]
-    who = table.first("face_id")
+    who = table.first(*FACES)
     numbers, labels = table.read([*seen, *pose, *extra], [who] if who else [])
     if who:
         numbers = numbers[rows_of_face(path, who, labels[0], options.face)]

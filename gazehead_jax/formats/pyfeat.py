@@ -31,6 +31,7 @@ from gazehead_jax.motion import matrix_to_head
 NAME = "pyfeat"
 TITLE = "py-feat"
 COLUMNS = "frame, gaze_pitch, gaze_yaw, Pitch, Roll, Yaw"
+FACES = ("Identity",)  # columns that tell people apart
 
 _GAZE = ["gaze_pitch", "gaze_yaw"]
 _POSE = ["Pitch", "Roll", "Yaw"]
@@ -57,7 +58,7 @@ def read(table: Table, options: Options) -> Reading:
     )
     pose = _POSE if table.has(*_POSE) else []
     extra = [name for name in ("frame", "FaceScore") if table.has(name)]
-    who = table.first("Identity")
+    who = table.first(*FACES)
     numbers, labels = table.read([*_GAZE, *pose, *extra], [who] if who else [])
     if who:
         numbers = numbers[rows_of_face(path, who, labels[0], options.face)]
