@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import tensorflow_datasets as tfds
 from gazehead_jax.datasets.celebv_text import splits, user_copy
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.extraction import ExtractSettings, extract, manifest
+from gazehead_jax.extraction.summary import Reporter, licences
 from gazehead_jax.motion import Motion, resample
 from gazehead_jax.motion_builder import MotionBuilder
 from gazehead_jax.motion_io import load_motion
@@ -190,17 +190,12 @@ class Builder(MotionBuilder):
         """Extracts clips to where a build that is stopped finds them again."""
         settings = self.builder_config.settings
         out = downloads / self.name / settings.fingerprint()
-        said = [0.0]
-
-        def progress(state) -> None:
-            if time.monotonic() - said[0] > 10:
-                said[0] = time.monotonic()
-                print(f"celebv_text: {state}", file=sys.stderr)
-
+        for line in licences(settings):
+            print(line, file=sys.stderr)
         try:
-            extract(
-                clips, out, settings, workers=os.cpu_count() or 1, progress=progress
-            )
+            with Reporter() as progress:
+                workers = os.cpu_count() or 1
+                extract(clips, out, settings, workers=workers, progress=progress)
         except GazeheadError as error:
             raise GazeheadError(
                 f"{clips} has clips and no motions, and they could not be extracted: "

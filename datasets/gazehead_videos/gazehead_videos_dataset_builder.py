@@ -22,6 +22,7 @@ from gazehead_jax.datasets.gazehead_folder.gazehead_folder_dataset_builder impor
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.extraction import ClipExtractor, ExtractSettings, manifest
 from gazehead_jax.extraction.folder import SUFFIXES
+from gazehead_jax.extraction.summary import licences
 from gazehead_jax.motion_builder import MotionBuilder
 
 
@@ -117,6 +118,8 @@ class Builder(MotionBuilder):
     def _split_generators(self, dl_manager, pipeline):
         from gazehead_jax.datasets.gazehead_videos.pipeline import Clip, extract
 
+        for line in licences(self.builder_config.settings):
+            print(line, file=sys.stderr)
         folder = epath.Path(dl_manager.manual_dir)
         split_of = self._split_of(folder)
         clips = [
