@@ -9,10 +9,10 @@ from mean_face import CAMERA, project
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.extraction import ExtractSettings, checks
 from gazehead_jax.extraction.one_euro import one_euro
-from gazehead_jax.extraction.timing import frame_rate, uniform
 from gazehead_jax.extraction.track import Track, join, observe
 from gazehead_jax.extraction.tracks import Tracker
 from gazehead_jax.gaze import make_estimator
+from gazehead_jax.timing import frame_rate, uniform
 
 # --- timing ------------------------------------------------------------------------
 

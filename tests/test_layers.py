@@ -18,6 +18,7 @@ FLOORS = [
     ["files", "motion", "config", "video", "torch_file", "weight_sources"],
     [
         "weights",
+        "timing",
         "motion_io",
         "coordination",
         "simulator_parameters",

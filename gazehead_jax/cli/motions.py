@@ -1,5 +1,6 @@
 """Commands on motion files: plots, video, other formats."""
 
+import sys
 from pathlib import Path
 
 from gazehead_jax.cli.common import named, start
@@ -31,11 +32,56 @@ def add_commands(add) -> None:
     p.add_argument("--size", type=int, default=256, help="edge of a panel in pixels")
     p.add_argument("--fps", type=float, help="rate of the video")
 
-    p = add("convert", _convert, "convert motion files (.npz, .csv) and frame rates")
-    p.add_argument("source", help=".npz or .csv")
-    p.add_argument("out", help=".npz or .csv")
+    p = add("convert", _convert, "read, check, repair and resample motion files")
+    p.add_argument(
+        "source",
+        help=".npz or .csv; also what OpenFace, py-feat, MediaPipe or Live Link Face wrote",
+    )
+    p.add_argument("out", nargs="?", help=".npz or .csv; may be left out with --check")
     p.add_argument("--fps", type=float, help="resample to this rate")
     p.add_argument("--mirror", action="store_true", help="swap left and right")
+    p.add_argument(
+        "--check",
+        action="store_true",
+        help="tell whether signs, ranges and axes make sense; exit with 2, and write "
+        "nothing, if something is wrong",
+    )
+    p.add_argument(
+        "--from",
+        dest="format",
+        choices=("gazehead", "livelink", "openface", "pyfeat", "mediapipe"),
+        help="format of the source, if its header is not to tell",
+    )
+    p.add_argument(
+        "--source-fps",
+        type=float,
+        help="rate of the source, if it tells no (true) times",
+    )
+    p.add_argument(
+        "--units",
+        choices=("radians", "degrees", "half-turns"),
+        help="what the source's angles are in, if not what its format says",
+    )
+    p.add_argument("--face", help="which person of the source, by its face column")
+    p.add_argument(
+        "--gaze-frame",
+        choices=("camera", "head"),
+        help="what the source's gaze is relative to, if not what its format says",
+    )
+    p.add_argument(
+        "--negate",
+        action="append",
+        default=[],
+        choices=("gaze_pitch", "gaze_yaw", "head_pitch", "head_yaw", "head_roll"),
+        help="change the sign of a channel; again for more",
+    )
+    p.add_argument(
+        "--swap",
+        action="append",
+        default=[],
+        choices=("gaze", "head"),
+        help="exchange pitch and yaw; again for both",
+    )
 
 
 def _plot(args) -> None:
@@ -94,14 +140,38 @@ def _render(args) -> None:
     print(path)
 
 
-def _convert(args) -> None:
+def _convert(args) -> int | None:
+    from gazehead_jax import formats
     from gazehead_jax.motion import mirror, resample
-    from gazehead_jax.motion_io import check_suffix, load_motion, save_motion
+    from gazehead_jax.motion_io import check_suffix, save_motion
 
-    check_suffix(args.out)
-    motion = load_motion(args.source)
-    if args.fps is not None:
-        motion = resample(motion, args.fps)
-    if args.mirror:
-        motion = mirror(motion)
-    print(save_motion(args.out, motion))
+    require(
+        bool(args.out or args.check),
+        "convert needs a file to write; to look only, give --check.",
+    )
+    if args.out:
+        check_suffix(args.out)
+    motion = formats.load(
+        args.source,
+        args.format,
+        fps=args.source_fps,
+        units=args.units,
+        face=args.face,
+        gaze_frame=args.gaze_frame,
+        negate=args.negate,
+        swap=args.swap,
+    )
+    for note in motion.meta.get("notes", ()):
+        print(f"{args.source}: {note}.", file=sys.stderr)
+    if args.check:
+        findings = formats.check(motion)
+        print(*findings, sep="\n")
+        if any(finding.severity == "wrong" for finding in findings):
+            return 2
+    if args.out:
+        if args.fps is not None:
+            motion = resample(motion, args.fps)
+        if args.mirror:
+            motion = mirror(motion)
+        print(save_motion(args.out, motion))
+    return None

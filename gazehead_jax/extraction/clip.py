@@ -13,13 +13,13 @@ from gazehead_jax.extraction.landmarks import LandmarkNet
 from gazehead_jax.extraction.one_euro import one_euro
 from gazehead_jax.extraction.settings import ExtractSettings
 from gazehead_jax.extraction.shots import ShotDetector
-from gazehead_jax.extraction.timing import frame_rate, uniform
 from gazehead_jax.extraction.track import Track, join, observe
 from gazehead_jax.extraction.tracks import Tracker
 from gazehead_jax.face_geometry import Camera, likely_camera
 from gazehead_jax.gaze import make_estimator
 from gazehead_jax.gaze.estimator import CHUNK
 from gazehead_jax.motion import Motion, resample
+from gazehead_jax.timing import frame_rate, uniform
 from gazehead_jax.video import read_video
 
 # Larger frames are shrunk to this; the landmark net sees 256 pixels of a face.

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gazehead_jax import timing
 from gazehead_jax.errors import require
 from gazehead_jax.formats.repair import check_names, repaired
-from gazehead_jax.motion import Motion, gaze_in_camera, wrap
+from gazehead_jax.motion import Motion, gaze_in_camera
 
 UNITS = {"radians": 1.0, "degrees": np.pi / 180, "half-turns": np.pi}
 # Eyes are shut when this much of the lid shapes is reached.
@@ -162,21 +163,9 @@ def uniform(
         out = np.zeros((at[-1] + 1, angles.shape[1]))
         kept = np.zeros(len(out), bool)
         out[at], kept[at] = angles, valid
-        return _near_whole(1 / slope, span), out, kept
-    fps = _near_whole(1 / usual, span)
-    grid = time_s[0] + np.arange(int((time_s[-1] - time_s[0]) * fps + 1e-6) + 1) / fps
-    right = np.clip(np.searchsorted(time_s, grid - 1e-6), 1, len(time_s) - 1)
-    left = right - 1
-    gap = time_s[right] - time_s[left]
-    part = np.clip((grid - time_s[left]) / gap, 0, 1)[:, None]
-    # The short way round, for heads that turn past 180°.
-    out = wrap(angles[left] + part * wrap(angles[right] - angles[left]))
-    near = gap < 2.5 * usual
-    at_left, at_right = part[:, 0] < 0.01, part[:, 0] > 0.99
-    out = np.where(at_left[:, None], angles[left], out)
-    out = np.where(at_right[:, None], angles[right], out)
-    kept = (valid[left] | at_right) & (valid[right] | at_left)
-    return fps, out, kept & (near | at_left | at_right)
+        return timing.near_whole(1 / slope, span), out, kept
+    fps = timing.near_whole(1 / usual, span)
+    return fps, *timing.uniform(time_s, angles, valid, fps)
 
 
 def times(path: Path, given: np.ndarray | None, frames: np.ndarray, options: Options):
@@ -193,9 +182,3 @@ def times(path: Path, given: np.ndarray | None, frames: np.ndarray, options: Opt
         "--source-fps.",
     )
     return given
-
-
-def _near_whole(fps: float, span_s: float) -> float:
-    """The whole number that a rate read off rounded times over `span_s` is meant to be."""
-    near = abs(fps - round(fps)) < 5e-4 * fps * max(1.0, 1 / span_s)
-    return float(round(fps)) if near else float(fps)

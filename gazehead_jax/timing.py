@@ -1,4 +1,4 @@
-"""From the times of a video's frames to a uniform rate."""
+"""From the times of frames to a uniform rate."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,10 +10,11 @@ def frame_rate(time_s: Float[np.ndarray, " t"]) -> tuple[float, bool]:
     """(frames per second, whether all frames keep it) of at least two frame times."""
     step = np.diff(time_s)
     usual = float(np.median(step))
+    span = float(time_s[-1] - time_s[0])
     # Containers round times to milliseconds.
     if np.abs(step - usual).max() <= max(2e-3, 0.1 * usual):
-        return _near_whole((len(time_s) - 1) / (time_s[-1] - time_s[0])), True
-    return _near_whole(1 / usual), False
+        return near_whole((len(time_s) - 1) / span, span), True
+    return near_whole(1 / usual, span), False
 
 
 def uniform(
@@ -42,5 +43,7 @@ def uniform(
     return between, usable & (near | on_left | on_right)
 
 
-def _near_whole(fps: float) -> float:
-    return float(round(fps)) if abs(fps - round(fps)) < 5e-4 * fps else float(fps)
+def near_whole(fps: float, span_s: float) -> float:
+    """The whole number that a rate read off rounded times over `span_s` is meant to be."""
+    near = abs(fps - round(fps)) < 5e-4 * fps * max(1.0, 1 / span_s)
+    return float(round(fps)) if near else float(fps)
