@@ -79,8 +79,8 @@ def extract(pipeline, clips: list[Clip], make_extractor: Callable, manifest: str
     splits = sorted({clip.split for clip in clips})
     outputs = (
         pipeline
-        | "Clips" >> beam.Create(clips)
-        # Without it one worker gets them all: a runner fuses the steps.
+        | "Clips" >> beam.Create(clips, reshuffle=False)
+        # Without it one worker gets them all, since a runner fuses the steps.
         | "Spread" >> beam.Reshuffle()
         | "Extract"
         >> beam.ParDo(ExtractClip(make_extractor)).with_outputs(*splits, REPORTS)
