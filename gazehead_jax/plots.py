@@ -1,10 +1,11 @@
-"""Figures for a human eye: trajectories, head share, training curves.
+"""Figures for a human eye: trajectories, head share, estimates, training curves.
 
 matplotlib is imported when a figure is drawn. Angles are degrees here and nowhere else.
 The format follows the path's suffix (.png, .pdf, .svg); a figure is written whole or
 not at all.
 """
 
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from gazehead_jax.motion import GAZE_CHANNELS, HEAD_CHANNELS, Array, Motion
 
 # Okabe & Ito's palette: told apart with any colour vision.
 _REAL, _GENERATED, _GAZE, _SPARE = "#000000", "#0072B2", "#D55E00", "#009E73"
+_PEOPLE = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7")
 _SIGN = {"pitch": "up", "yaw": "image left", "roll": "clockwise"}
 _SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -228,6 +230,47 @@ def _read_log(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
                 )
     require(bool(series), f"{path}: the log holds no numbers to draw.")
     return series
+
+
+def plot_against_truth(
+    panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
+    path: str | os.PathLike,
+) -> None:
+    """Estimated over true angles, one panel each, with the line where they are equal.
+
+    Args:
+      panels: title → series → (true, estimated), degrees `[t]`.
+      path: where to write.
+
+    Raises:
+      GazeheadError: no panels, matplotlib is missing, or path is not a figure's.
+    """
+    require(len(panels) > 0, "plot: there is nothing to draw, got no panels.")
+    columns = min(len(panels), 5)
+    lines = -(-len(panels) // columns)
+    figure = _figure((2.3 * columns + 0.4, 2.5 * lines + 0.5))
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for panel, (title, series) in zip(grid.flat, panels.items(), strict=False):
+        reach = max(
+            [1.0, *(float(np.abs(true).max(initial=0)) for true, _ in series.values())]
+        )
+        panel.plot([-reach, reach], [-reach, reach], color="0.4", linewidth=0.8)
+        for (name, (true, estimated)), colour in zip(
+            series.items(), itertools.cycle(_PEOPLE), strict=False
+        ):
+            panel.plot(true, estimated, ".", ms=2, color=colour, label=name)
+        panel.set_title(title, fontsize="medium")
+        panel.set_xlim(-1.1 * reach, 1.1 * reach)
+        panel.set_ylim(-1.6 * reach, 1.6 * reach)
+        _tidy(panel)
+    for panel in list(grid.flat)[len(panels) :]:
+        panel.set_visible(False)
+    for row in grid:
+        row[0].set_ylabel("estimated °")
+    for panel in grid[-1]:
+        panel.set_xlabel("true °")
+    _legend(figure, grid[0, 0])
+    _save(figure, path)
 
 
 # --- figures -----------------------------------------------------------------------

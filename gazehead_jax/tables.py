@@ -1,8 +1,8 @@
-"""The tables of an evaluation, for the terminal and for Markdown."""
+"""Tables for the terminal and for Markdown; those of an evaluation."""
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gazehead_jax.evaluation import Evaluation
@@ -67,7 +67,7 @@ def table_rows(evaluation: Evaluation, title: str) -> tuple[list[str], list[list
     for method, values in evaluation.rows.items():
         cells = [method.replace("_", " ")]
         for keys, digits in columns.values():
-            parts = [_number(values.get(key), digits) for key in keys]
+            parts = [number(values.get(key), digits) for key in keys]
             shuffled = len(parts) == 2 and keys[1].endswith("_shuffled")
             cells.append(f"{parts[0]} ({parts[1]})" if shuffled else " / ".join(parts))
         rows.append(cells)
@@ -88,10 +88,7 @@ def _known_tables(
 def to_markdown(evaluation: Evaluation) -> str:
     """All tables, with what they were measured on."""
     parts = [caption(evaluation)]
-    for title, head, rows in _known_tables(evaluation):
-        lines = [head, ["---"] * len(head), *rows]
-        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        parts.append(f"**{title}**\n\n{body}")
+    parts += [markdown_table(*table) for table in _known_tables(evaluation)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -108,6 +105,22 @@ def save_tables(evaluation: Evaluation, path: str | Path) -> None:
 
 def print_tables(evaluation: Evaluation) -> None:
     """Prints all tables to the terminal."""
+    show(caption(evaluation), _known_tables(evaluation))
+
+
+def markdown_table(
+    title: str, head: Sequence[str], rows: Iterable[Sequence[str]]
+) -> str:
+    """A table of text in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"**{title}**\n\n{body}"
+
+
+def show(
+    text: str, tables: Iterable[tuple[str, Sequence[str], Iterable[Sequence[str]]]]
+) -> None:
+    """Prints a text and tables (title, headings, rows of text) to the terminal."""
     from rich.console import Console
     from rich.table import Table
 
@@ -115,8 +128,8 @@ def print_tables(evaluation: Evaluation) -> None:
     if not console.is_terminal:
         # A pipe or a log has no width of its own: do not fold columns to 80.
         console = Console(width=170)
-    console.print(caption(evaluation), highlight=False)
-    for title, head, rows in _known_tables(evaluation):
+    console.print(text, highlight=False, markup=False)
+    for title, head, rows in tables:
         table = Table(title=title, title_justify="left")
         for i, heading in enumerate(head):
             table.add_column(heading, justify="right" if i else "left")
@@ -137,7 +150,8 @@ def caption(evaluation: Evaluation) -> str:
     )
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
+    """A number as text; undefined is a dash, and nothing is "-0"."""
     if value is None or not math.isfinite(value):
         return "–"
     text = f"{value:.{digits}f}"

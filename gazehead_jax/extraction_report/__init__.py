@@ -1,0 +1,1 @@
+"""Whether extraction can be trusted: rendered truth, agreement, coupling, yield."""

@@ -1,0 +1,332 @@
+"""`gazehead evaluate-extraction`: one report of all that tells of extraction's quality."""
+
+import datetime
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from gazehead_jax.errors import require
+from gazehead_jax.extraction.folder import find_videos
+from gazehead_jax.extraction.manifest import summarise
+from gazehead_jax.extraction_report.agreement import (
+    AXES,
+    HEAD_AXES,
+    agreement_of,
+    coupling_of,
+    verdict_of,
+)
+from gazehead_jax.extraction_report.measures import quartiles
+from gazehead_jax.extraction_report.rendered_truth import rendered_truth
+from gazehead_jax.extraction_report.signals import BLIND, OTHER_HEAD, signals_of_all
+from gazehead_jax.files import atomic_path
+from gazehead_jax.plots import plot_against_truth
+from gazehead_jax.tables import markdown_table, number, show
+
+Table = tuple[str, list[str], list[list[str]]]
+
+
+def evaluate_extraction(
+    gaze: tuple[str, ...] = ("iris", "adas"),
+    videos: str | Path | None = None,
+    *,
+    weights: str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict:
+    """Rendered truth, and with videos also agreement, coupling and yield.
+
+    Args:
+      gaze: estimators; the first is the one that makes motions, agreement is between it
+        and the second.
+      videos: a video, a folder of them or a glob pattern.
+      weights: a folder with weights, looked through before the usual places.
+      progress: is told what is being done.
+
+    Returns:
+      JSON-able: `about`, `rendered` (rows of `rendered_truth`), `agreement`, `coupling`,
+      `verdict` and `yield` (None where they could not be had).
+
+    Raises:
+      GazeheadError: no such estimator, weights or packages missing, or no video.
+    """
+    require(
+        len(gaze) > 0 and len(set(gaze)) == len(gaze),
+        f"estimators must be named once each, got {', '.join(gaze) or 'none'}.",
+    )
+    found = find_videos([videos]) if videos is not None else []
+    report = {
+        "about": {
+            "gaze": list(gaze),
+            "videos": len(found),
+            "date": datetime.date.today().isoformat(),
+        },
+        "agreement": None,
+        "coupling": None,
+        "verdict": None,
+        "yield": None,
+    }
+    report["rendered"] = rendered_truth(gaze, weights=weights, progress=progress)
+    if found:
+        clips, rows = signals_of_all(found, gaze, weights=weights, progress=progress)
+        report["yield"] = summarise(rows)
+        if len(gaze) > 1:
+            report["agreement"] = agreement_of(clips, gaze)
+        report["coupling"] = coupling_of(clips)
+        if any(BLIND in clip.gaze for clip in clips):
+            report["verdict"] = verdict_of(report["coupling"], gaze[0])
+    return report
+
+
+def save_report(report: dict, path: str | Path) -> list[Path]:
+    """Writes `.json`, and beside it `.md` and, of the rendered truth, `.png`.
+
+    Returns:
+      What was written.
+
+    Raises:
+      GazeheadError: another suffix, or the place cannot be written.
+    """
+    path = Path(path)
+    require(
+        path.suffix == ".json",
+        f"{path}: the report is written as .json, got {path.suffix or 'no suffix'!r}.",
+    )
+    plain = report | {
+        "rendered": [
+            {k: v for k, v in row.items() if k != "pairs"} for row in report["rendered"]
+        ]
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(_finite(plain), indent=1) + "\n")
+    with atomic_path(path.with_suffix(".md")) as temporary:
+        temporary.write_text(to_markdown(report))
+    plot_against_truth(_panels(report), path.with_suffix(".png"))
+    return [path, path.with_suffix(".md"), path.with_suffix(".png")]
+
+
+def print_report(report: dict) -> None:
+    """Prints all tables and the verdict."""
+    show(caption(report), tables(report))
+    for axis, sentence in (report["verdict"] or {}).items():
+        print(f"Coupling by {axis}: {sentence}")
+
+
+def to_markdown(report: dict) -> str:
+    """All tables and the verdict."""
+    parts = [caption(report), *(markdown_table(*table) for table in tables(report))]
+    parts += [
+        f"**Coupling by {axis}**: {sentence}"
+        for axis, sentence in (report["verdict"] or {}).items()
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def caption(report: dict) -> str:
+    """What it is about, in a few lines."""
+    about = report["about"]
+    people = len({row["person"] for row in report["rendered"]})
+    return (
+        f"Estimators {', '.join(about['gaze'])}; {people} rendered people in "
+        f"{len({row['condition'] for row in report['rendered']})} conditions, "
+        f"{about['videos']} real videos; {about['date']}."
+    )
+
+
+def tables(report: dict) -> Iterator[Table]:
+    """Title, headings and rows of each table, as text."""
+    rows = report["rendered"]
+    yield _centred(rows, report["about"]["gaze"])
+    yield _conditions(rows, report["about"]["gaze"])
+    if report["agreement"]:
+        yield _agreement(report["agreement"])
+    if report["coupling"]:
+        for axis in AXES:
+            yield _coupling(report["coupling"], axis)
+        yield _slopes(report["coupling"])
+    if report["yield"]:
+        yield _yield(report["yield"])
+
+
+def _centred(rows: list[dict], gaze: list[str]) -> Table:
+    """Median over people before the camera, and their range."""
+    people = [
+        row for row in rows if (row["condition"], row["camera"]) == ("centred", "known")
+    ]
+
+    def line(name, values_of, parts=("all", "head", "eyes")):
+        cells = [name]
+        for part in parts:
+            cells.append(_range([values_of(row, part).get("gain") for row in people]))
+        for key, digits in (("correlation", 2), ("offset_deg", 1), ("mae_deg", 1)):
+            values = [values_of(row, "all").get(key) for row in people]
+            cells.append(_range(values, digits))
+        return cells
+
+    lines = [
+        line(f"head {axis}", lambda row, part, axis=axis: _at(row, "head", axis, part))
+        for axis in HEAD_AXES
+    ]
+    lines += [
+        line(
+            f"gaze {axis}, {name}",
+            lambda row, part, axis=axis, name=name: _at(row, "gaze", name, axis, part),
+        )
+        for name in gaze
+        for axis in AXES
+    ]
+    heading = ["extracted", "gain, all moves → 1", "gain, head moves → 1"]
+    heading += ["gain, eyes move → 1", "correlation", "offset °", "error °"]
+    return "Rendered truth: median over people (lowest to highest)", heading, lines
+
+
+def _conditions(rows: list[dict], gaze: list[str]) -> Table:
+    """A line for each condition and way to have the camera: means over its people."""
+    lines = []
+    for condition in dict.fromkeys(row["condition"] for row in rows):
+        for camera in dict.fromkeys(row["camera"] for row in rows):
+            some = [
+                row
+                for row in rows
+                if (row["condition"], row["camera"]) == (condition, camera)
+            ]
+            cells = [condition, camera]
+            cells += [
+                number(100 * np.mean([row[key] for row in some]), 0)
+                for key in ("found", "valid")
+            ]
+            cells.append(
+                _joined(
+                    [[_at(row, "head", a, "all") for row in some] for a in HEAD_AXES],
+                    "mae_deg",
+                )
+            )
+            for name in gaze:
+                of = [[_at(row, "gaze", name, a, "all") for row in some] for a in AXES]
+                cells += [_joined(of, "offset_deg"), _joined(of, "mae_deg")]
+            lines.append(cells)
+    heading = ["place", "camera", "found %", "valid %", "head error ° p / y / r"]
+    for name in gaze:
+        heading += [f"{name} gaze offset ° p / y", f"{name} gaze error ° p / y"]
+    return "Rendered truth by place", heading, lines
+
+
+def _agreement(found: dict) -> Table:
+    one, other = found["of"]
+    cells = lambda s: [
+        _quartiles(s["correlation"]),
+        _quartiles(s["bias_deg"], 1),
+        _quartiles(s["spread"]),
+        str(s["correlation"]["count"]),
+    ]
+    lines = [
+        [f"gaze {axis}, {frame}", *cells(found["summary"][frame][axis])]
+        for frame in found["summary"]
+        for axis in AXES
+    ]
+    lines += [
+        [f"head {axis}, {OTHER_HEAD} with mesh", *cells(values)]
+        for axis, values in found.get("head", {}).items()
+    ]
+    heading = ["quantity", "correlation", "bias °", "spread", "clips"]
+    title = f"Agreement of {other} with {one}: median (quartiles) over real clips"
+    return title, heading, lines
+
+
+def _coupling(found: dict, axis: str) -> Table:
+    kinds = list(found["correlation"])
+    lines = []
+    for index, first in enumerate(found["correlation"][kinds[0]][axis]):
+        cells = [first["gaze"], first["head"]]
+        for kind in kinds:
+            row = found["correlation"][kind][axis][index]
+            cells.append(_quartiles(row["correlation"]))
+            cells.append(number(row["control"].get("median"), 2))
+            cells.append(number(100 * row["above"], 0))
+        lines.append(cells)
+    heading = ["gaze from", "head from"]
+    for kind in kinds:
+        heading += [f"r {kind}", "control", "clips above %"]
+    return f"Coupling of gaze and head by {axis}, median (quartiles)", heading, lines
+
+
+def _slopes(found: dict) -> Table:
+    lines = [
+        [f"{gaze}, {axis}", _quartiles(s["plain"]), _quartiles(s["instrument"])]
+        + [str(s["instrument"]["count"])]
+        for axis, by_gaze in found["slopes"].items()
+        for gaze, s in by_gaze.items()
+    ]
+    heading = ["gaze from", "plain", f"through {OTHER_HEAD}", "clips"]
+    return "Degrees of gaze per degree of head, within seconds", heading, lines
+
+
+def _yield(found: dict) -> Table:
+    share = lambda n, of: f"{n} of {of} ({n / max(of, 1):.0%})"
+    told = lambda reasons: (
+        ", ".join(f"{name} {n}" for name, n in reasons.items()) or "none"
+    )
+    lines = [
+        ["videos kept", share(found["videos_kept"], found["videos"])],
+        ["motions", str(found["motions"])],
+        ["frames in motions", share(found["kept"], found["frames"])],
+        ["valid frames", share(found["valid"], found["frames"])],
+        ["tracks left out", told(found["rejected"])],
+        ["frames marked", told(found["frame_reasons"])],
+    ]
+    return "Yield", ["what", "how much"], lines
+
+
+def _panels(report: dict) -> dict:
+    """Of the people before the camera: extracted head and eye-in-head over the truth."""
+    panels: dict = {}
+    for row in report["rendered"]:
+        where = row["condition"], row["camera"]
+        if where != ("centred", "known") or "pairs" not in row:
+            continue
+        parts = [("head", row["pairs"]["head"], HEAD_AXES)]
+        parts += [
+            (f"eye, {name},", pair, AXES) for name, pair in row["pairs"]["eye"].items()
+        ]
+        for part, (extracted, true), axes in parts:
+            for i, axis in enumerate(axes):
+                series = panels.setdefault(f"{part} {axis}", {})
+                series[row["person"].replace("_", " ")] = true[:, i], extracted[:, i]
+    return panels
+
+
+def _at(row: dict, *keys: str) -> dict:
+    for key in keys:
+        row = row.get(key, {})
+    return row
+
+
+def _range(values: list, digits: int = 2) -> str:
+    values = [v for v in values if v is not None and np.isfinite(v)]
+    if not values:
+        return "–"
+    low, high = number(min(values), digits), number(max(values), digits)
+    return f"{number(float(np.median(values)), digits)} ({low} to {high})"
+
+
+def _quartiles(found: dict, digits: int = 2) -> str:
+    if not found["count"]:
+        return "–"
+    low, high = number(found["low"], digits), number(found["high"], digits)
+    return f"{number(found['median'], digits)} ({low} to {high})"
+
+
+def _joined(by_axis: list[list[dict]], key: str) -> str:
+    means = [quartiles(one.get(key) for one in some) for some in by_axis]
+    return " / ".join(number(m.get("median"), 1) for m in means)
+
+
+def _finite(value):
+    """JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value
