@@ -1,10 +1,11 @@
 # Two commands on a bare machine: `make demo` and `make test`. Each makes its own .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-# `make test EXTRAS=dev,extract` also runs what needs mediapipe.
+# `make test EXTRAS=dev,extract,parity` also runs what needs mediapipe, and compares the
+# converted networks with PyTorch and OpenVINO.
 EXTRAS ?= dev
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-beam lint clean
 
 demo: .venv/demo.stamp
 	$(BIN)/gazehead demo --out out/demo
@@ -13,6 +14,10 @@ test: .venv/$(EXTRAS).stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q -n 2
+
+# Apache Beam asks for an older protobuf, hence an environment of its own.
+test-beam: .venv-beam/stamp
+	.venv-beam/bin/python -m pytest -q tests/test_beam.py
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
@@ -27,5 +32,11 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	@touch $@
 
+.venv-beam/stamp: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv-beam
+	.venv-beam/bin/python -m pip install --quiet --disable-pip-version-check \
+		-e '.[extract,beam]' 'pytest>=8' 'beartype>=0.20'
+	@touch $@
+
 clean:
-	rm -rf .venv out build *.egg-info
+	rm -rf .venv .venv-beam out build *.egg-info

@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from etils import epath
 
 from gazehead_jax.errors import require
-from gazehead_jax.extraction.folder import _failed as failed
+from gazehead_jax.extraction.folder import failed_report
 from gazehead_jax.motion_builder import to_example
 
 REPORTS = "reports"
@@ -56,7 +56,7 @@ class ExtractClip(beam.DoFn):
             motions, report = result.motions, result.report
         except Exception as error:
             # A runner would try it again, some four times, and then give up everything.
-            motions, report = [], failed(error)
+            motions, report = [], failed_report(error)
         keys = [f"{clip.key}#{i}" for i in range(len(motions))]
         for key, motion in zip(keys, motions, strict=True):
             yield beam.pvalue.TaggedOutput(clip.split, (key, to_example(motion)))

@@ -34,6 +34,13 @@ def _build_arguments(p) -> None:
         metavar="OPTION=VALUE",
         help="change an option of the dataset's config, as in --set fps=50",
     )
+    p.add_argument(
+        "--beam",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of Apache Beam, for gazehead_videos: --beam runner=FlinkRunner",
+    )
 
 
 def _dataset_list(args) -> None:
@@ -52,6 +59,7 @@ def _dataset_build(args) -> None:
         args.data_dir,
         manual_dir=args.manual_dir,
         overwrite=args.overwrite,
+        beam=args.beam,
         **options,
     )
     print(summary(builder.data_dir))

@@ -244,7 +244,7 @@ def _results(todo: list[Video], workers: int, arguments) -> Iterable[dict]:
             except GazeheadError:
                 raise
             except Exception as error:  # The process itself died: memory, a bad codec.
-                row = _row(video, arguments[0], _failed(error))
+                row = _row(video, arguments[0], failed_report(error))
             yield row
         pool.close()
     finally:
@@ -271,7 +271,7 @@ def _work(video: Video) -> dict:
         result = extractor(video.path, subject=video.subject, source=video.name)
     except Exception as error:
         # A bug, or something no file should do; the next may be better.
-        return _row(video, extractor.settings, _failed(error))
+        return _row(video, extractor.settings, failed_report(error))
     names = [f"{video.target}_{k}.npz" for k in range(len(result.motions))]
     if len(names) == 1:
         names = [f"{video.target}.npz"]
@@ -297,7 +297,8 @@ def _row(video: Video, settings, report: dict, motions: Sequence[str] = ()) -> d
     }
 
 
-def _failed(error: Exception) -> dict:
+def failed_report(error: Exception) -> dict:
+    """The report of a video whose extraction raised, see `ClipResult.report`."""
     text = str(error).strip().splitlines()
     return {
         "frames": 0,
