@@ -1,9 +1,9 @@
 """Head motion from gaze without a network: what a model has to beat.
 
 Every baseline is fitted on motions and then samples heads for a gaze sequence through
-the same call as a model. Those here are deterministic: their s samples are identical
-copies, so an average equals a best, and diversity is zero. All are causal: the head at
-a frame depends on gaze up to that frame only (ridge can be allowed a look ahead).
+the same call as a model. All but `rule_based` are deterministic: their s samples are
+identical copies, so an average equals a best, and diversity is zero. All are causal: the
+head at a frame depends on gaze up to that frame only (ridge can be allowed a look ahead).
 
 Radians, camera frame. At invalid frames gaze is taken to rest where it was last valid
 (at the start, where it will first be), as a running system would do.
@@ -15,15 +15,18 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gazehead_jax import rule_based
 from gazehead_jax.coordination import Hinge, fit_hinge
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.motion import Array, Motion
 
 
 class Baseline(abc.ABC):
-    """A way to get heads from gaze. `description` says how, in one line."""
+    """A way to get heads from gaze. `description` says how, in one line;
+    `deterministic`, that every sample is the same."""
 
     description: str
+    deterministic = True
 
     @classmethod
     @abc.abstractmethod
@@ -52,7 +55,7 @@ class Baseline(abc.ABC):
         num_samples: int,
         seed: int,
     ) -> Float[np.ndarray, "s t d"]:
-        """Heads for a gaze sequence: `num_samples` identical copies.
+        """Heads for a gaze sequence: identical copies if `deterministic`.
 
         Args:
           gaze: radians.
@@ -61,13 +64,12 @@ class Baseline(abc.ABC):
           context_head: the real head just before the first frame, c frames (0 will do
             unless the baseline says otherwise); its d, 2 or 3, is that of the result.
           num_samples: s.
-          seed: not used by a deterministic baseline.
+          seed: same seed, same heads; not used by a deterministic baseline.
 
         Raises:
           GazeheadError: no frame is valid, gaze there is not finite, or what the
             baseline itself demands is missing.
         """
-        del seed
         context_head = np.asarray(context_head, np.float64)
         d = context_head.shape[-1]
         require(
@@ -79,8 +81,22 @@ class Baseline(abc.ABC):
             num_samples >= 1,
             f"baseline: num_samples must be at least 1, got {num_samples}.",
         )
-        head = self.predict(held_gaze(gaze, valid), fps, context_head)
-        return np.repeat(head[None, :, :d], num_samples, axis=0)
+        gaze = held_gaze(gaze, valid)
+        return self.draw(gaze, fps, context_head, num_samples, seed)[..., :d]
+
+    def draw(
+        self,
+        gaze: Float[np.ndarray, "t 2"],
+        fps: float,
+        context_head: Float[np.ndarray, "c d"],
+        num_samples: int,
+        seed: int,
+    ) -> Float[np.ndarray, "s t 3"]:
+        """Several heads for gaze that has no gaps."""
+        del seed
+        return np.repeat(
+            self.predict(gaze, fps, context_head)[None], num_samples, axis=0
+        )
 
 
 class ConstantHead(Baseline):
@@ -109,14 +125,7 @@ class HoldLast(Baseline):
         return cls()
 
     def predict(self, gaze, fps, context_head):
-        require(
-            len(context_head) >= 1,
-            "hold_last needs at least one frame of context_head, got none; give the "
-            "head before the first frame or use constant_head.",
-        )
-        head = np.zeros((len(gaze), 3))
-        head[:, : context_head.shape[-1]] = context_head[-1]
-        return head
+        return np.tile(_last_head(context_head, "hold_last"), (len(gaze), 1))
 
 
 class MirrorGaze(Baseline):
@@ -218,13 +227,10 @@ class RidgeFromLast(RidgeFIR):
     description = "linear filter of past gaze, from the last context head on"
 
     def predict(self, gaze, fps, context_head):
-        require(
-            len(context_head) > 0,
-            "ridge_from_last needs at least one context head, got none.",
-        )
+        last = _last_head(context_head, "ridge_from_last")
         head = super().predict(gaze, fps, context_head)
         d = context_head.shape[-1]
-        head[:, :d] += context_head[-1] - head[0, :d]
+        head[:, :d] += last[:d] - head[0, :d]
         return head
 
 
@@ -267,6 +273,46 @@ class HingeHead(Baseline):
         return head
 
 
+class RuleBased(Baseline):
+    """The eye-head controller of `rule_based`, from the last head of the context on.
+
+    How far a head follows is a parameter of the character in these controllers, left to
+    the animator, so a sample moves as one of the training people does: without that
+    spread the energy score would punish it for a choice that is not part of the rules.
+    """
+
+    description = "eye-head controller: threshold, latency, alignment, speed law"
+    deterministic = False
+
+    def __init__(self, settings: rule_based.Settings):
+        self.settings = settings
+
+    @classmethod
+    def fit(cls, motions):
+        pieces = []
+        for i, motion in enumerate(motions):
+            for gaze, head, valid in _frames([motion], only_valid=False):
+                name = motion.subject or f"motion {i}"
+                pieces.append((name, gaze, head, valid, motion.fps))
+        require(bool(pieces), "rule_based: no valid frame to fit.")
+        return cls(rule_based.fit(pieces))
+
+    def predict(self, gaze, fps, context_head):
+        align = np.median(self.settings.align, axis=0, keepdims=True)
+        return self._follow(gaze, fps, context_head, align)[0]
+
+    def draw(self, gaze, fps, context_head, num_samples, seed):
+        people = np.random.default_rng(seed).integers(
+            len(self.settings.align), size=num_samples
+        )
+        return self._follow(gaze, fps, context_head, self.settings.align[people])
+
+    def _follow(self, gaze, fps, context_head, align):
+        head = _last_head(context_head, "rule_based")
+        s = self.settings
+        return rule_based.follow(gaze, fps, head, align, s.latency_s, s.threshold)
+
+
 BASELINES: dict[str, type[Baseline]] = {
     "constant_head": ConstantHead,
     "hold_last": HoldLast,
@@ -274,6 +320,7 @@ BASELINES: dict[str, type[Baseline]] = {
     "hinge": HingeHead,
     "ridge_fir": RidgeFIR,
     "ridge_from_last": RidgeFromLast,
+    "rule_based": RuleBased,
 }
 
 
@@ -306,6 +353,18 @@ def held_gaze(
         "baseline: gaze must be finite at valid frames, got NaN or infinity.",
     )
     return held
+
+
+def _last_head(context_head: np.ndarray, name: str) -> np.ndarray:
+    """`[3]` the last head of the context, with roll 0 if it has none."""
+    require(
+        len(context_head) >= 1,
+        f"{name} needs at least one frame of context_head, got none; give the head "
+        "before the first frame or use constant_head.",
+    )
+    head = np.zeros(3)
+    head[: context_head.shape[-1]] = context_head[-1]
+    return head
 
 
 def _frames(motions: Iterable[Motion], *, only_valid: bool = True):

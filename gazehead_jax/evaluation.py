@@ -29,10 +29,13 @@ from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.errors import require
 from gazehead_jax.files import atomic_path
 from gazehead_jax.motion import HEAD_CHANNELS, Motion, resample
-from gazehead_jax.sampling import initial_state, rollout, sample_keys
-
-# (context motion, motion to follow, samples, seed) -> heads [s, t, d]
-Predictor = Callable[[Motion, Motion, int, int], np.ndarray]
+from gazehead_jax.predictors import (
+    Predictor,
+    baseline_predictor,
+    model_predictor,
+    predict_all,
+    real_predictor,
+)
 
 WINDOW_S = 2.4
 # Fewer people cannot be resampled into an interval that means anything.
@@ -64,47 +67,22 @@ class Evaluation:
 
     def save(self, path: str | Path) -> Path:
         """Writes it as JSON; undefined numbers become null."""
-
-        def clean(x):
-            if isinstance(x, Mapping):
-                return {k: clean(v) for k, v in x.items()}
-            if isinstance(x, tuple | list):
-                return [clean(v) for v in x]
-            return None if isinstance(x, float) and not np.isfinite(x) else x
-
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(clean(dataclasses.asdict(self)), indent=1))
-        return Path(path)
+        return write_json(dataclasses.asdict(self), path)
 
 
-def model_predictor(checkpoint: Checkpoint) -> Predictor:
-    """The checkpoint as a predictor; windows of one length compile once."""
+def write_json(values: Mapping, path: str | Path) -> Path:
+    """Writes nested numbers and text as strict JSON; undefined numbers become null."""
 
-    def predict(context: Motion, motion: Motion, num_samples: int, seed: int):
-        c = checkpoint.config.model
-        state = initial_state(checkpoint, sample_keys(seed, num_samples), context)
-        rows = (num_samples, len(motion))
-        gaze = np.broadcast_to(motion.gaze, (*rows, 2))
-        valid = np.broadcast_to(motion.valid, rows)
-        chunk = min(len(motion), 64)
-        heads = list(rollout(checkpoint, state, gaze, valid, chunk))
-        return np.concatenate(heads, 1)[..., : c.head_dim]
+    def clean(x):
+        if isinstance(x, Mapping):
+            return {k: clean(v) for k, v in x.items()}
+        if isinstance(x, tuple | list):
+            return [clean(v) for v in x]
+        return None if isinstance(x, float) and not np.isfinite(x) else x
 
-    return predict
-
-
-def _baseline_predictor(baseline, d: int) -> Predictor:
-    def predict(context: Motion, motion: Motion, num_samples: int, seed: int):
-        return baseline.sample(
-            motion.gaze,
-            motion.valid,
-            motion.fps,
-            context.require_head()[:, :d],
-            num_samples,
-            seed,
-        )
-
-    return predict
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(clean(values), indent=1))
+    return Path(path)
 
 
 def evaluate(
@@ -151,31 +129,45 @@ def evaluate(
     train = [resample(m, fps) for m in load_split(dataset, "train", data_dir)]
     motions = [resample(m, fps) for m in load_split(dataset, split, data_dir)]
     length = max(2, round(window_s * fps))
-    windows = list(_windows(motions, context, length))
+    windows = list(cut_windows(motions, context, length))
     require(
         len(windows) >= 2,
         f"{dataset} {split}: evaluation needs at least two valid windows of "
         f"{context} + {length} frames at {fps:g} fps, got {len(windows)}.",
     )
-    whole = [_from_valid_context(m, context) for m in motions]
+    whole = [from_valid_context(m, context) for m in motions]
     whole = [m for m in whole if len(m) > context + length and m.valid[context:].any()]
 
-    predictors: dict[str, Predictor] = {"real": _real(d)}
+    predictors: dict[str, Predictor] = {"real": real_predictor(d)}
+    single = {"real"}
     for name in BASELINES:
-        predictors[name] = _baseline_predictor(fit_baseline(name, train), d)
+        baseline = fit_baseline(name, train)
+        predictors[name] = baseline_predictor(baseline, d)
+        single |= {name} if baseline.deterministic else set()
     predictors |= {name: model_predictor(c) for name, c in checkpoints.items()}
 
-    others = _others(windows, seed)
+    others = other_windows(windows, seed)
     rows, intervals = {}, {}
     for name, predictor in predictors.items():
         progress(name)
-        k = 1 if name == "real" else num_samples
-        scores = _score_windows(predictor, windows, others, context, k, seed, d)
+        k = 1 if name in single else num_samples
+        scores = score_windows(
+            predictor,
+            windows,
+            others,
+            context,
+            k,
+            seed,
+            d,
+            equal=name in single - {"real"},
+        )
         rows[name] = metrics.aggregate(scores)
         people = [w.subject for w in windows]
         if len(set(people)) >= MIN_PEOPLE:
             intervals[name] = metrics.bootstrap(scores, people)
-        rows[name] |= _score_whole(predictor, whole, context, seed)
+        rows[name] |= _score_whole(
+            predictor, whole, context, 1 if name in single else WHOLE_SAMPLES, seed
+        )
     about = {
         "dataset": str(dataset),
         "split": split,
@@ -194,11 +186,9 @@ def evaluate(
     return Evaluation(about, rows, intervals)
 
 
-def _real(d: int) -> Predictor:
-    return lambda context, motion, num_samples, seed: motion.require_head()[None, :, :d]
-
-
-def _windows(motions: Sequence[Motion], context: int, length: int) -> Iterator[Motion]:
+def cut_windows(
+    motions: Sequence[Motion], context: int, length: int
+) -> Iterator[Motion]:
     """Windows end to end, with their context, valid there and mostly valid after."""
     for motion in motions:
         start, step = 0, context + length
@@ -211,13 +201,13 @@ def _windows(motions: Sequence[Motion], context: int, length: int) -> Iterator[M
                 start += 1
 
 
-def _from_valid_context(motion: Motion, context: int) -> Motion:
+def from_valid_context(motion: Motion, context: int) -> Motion:
     """The motion from where its first `context` frames are all valid."""
     starts = np.flatnonzero(coordination.runs(motion.valid, context))
     return motion[int(starts[0]) :] if len(starts) else motion[:1]
 
 
-def _others(windows: Sequence[Motion], seed: int) -> np.ndarray:
+def other_windows(windows: Sequence[Motion], seed: int) -> np.ndarray:
     """For each window another one, of another person if there is one."""
     rng = np.random.default_rng(seed)
     people = np.array([w.subject for w in windows])
@@ -226,32 +216,63 @@ def _others(windows: Sequence[Motion], seed: int) -> np.ndarray:
     return np.array([rng.choice(np.flatnonzero(people != p)) for p in people])
 
 
-def _score_windows(predictor, windows, others, context, num_samples, seed, d):
+def score_windows(
+    predictor: Predictor,
+    windows: Sequence[Motion],
+    others: np.ndarray,
+    context: int,
+    num_samples: int,
+    seed: int,
+    d: int,
+    *,
+    equal: bool = False,
+) -> list[dict[str, float]]:
+    """`metrics.sequence_metrics` of each window, and its shuffled-gaze control.
+
+    Args:
+      predictor: makes the heads.
+      windows: with their `context` frames; see `cut_windows`.
+      others: see `other_windows`.
+      context: frames before a window's target.
+      num_samples: K.
+      seed: window i has seed + i.
+      d: head channels to score.
+      equal: all samples would be the same, so that one (`num_samples` 1) tells all.
+    """
+    pasts = [w[:context] for w in windows]
+    targets = [w[context:] for w in windows]
+    # The control: the same past, someone else's gaze. What is left of the
+    # correlation owes nothing to following this gaze.
+    foreign = [targets[i] for i in others]
+    made = predict_all(predictor, pasts, targets, num_samples, seed)
+    controls = predict_all(predictor, pasts, foreign, num_samples, seed)
     scores = []
-    for i, window in enumerate(windows):
-        past, target = window[:context], window[context:]
-        real = target.require_head()[:, :d]
-        heads = predictor(past, target, num_samples, seed + i)
+    for target, stranger, heads, control_heads in zip(
+        targets, foreign, made, controls, strict=True
+    ):
+        heads, real = heads[..., :d], target.require_head()[:, :d]
         score = metrics.sequence_metrics(
             heads, real, target.gaze, target.valid, target.fps
         )
-        # The control: the same past, someone else's gaze. What is left of the
-        # correlation owes nothing to following this gaze.
-        foreign = windows[others[i]][context:]
-        control_heads = predictor(past, foreign, num_samples, seed + i)
-        both = target.valid & foreign.valid
-        control = metrics.correlations(control_heads, real, both)
+        if equal:
+            covered = metrics.coverage(np.repeat(heads, 19, 0), real, target.valid)
+            names = [f"coverage90_{axis}" for axis in HEAD_CHANNELS[:d]]
+            score |= {"apd_deg": 0.0, "apd_deg2": 0.0}
+            score |= dict(zip(names, covered.tolist(), strict=True))
+        both = target.valid & stranger.valid
+        control = metrics.correlations(control_heads[..., :d], real, both)
         axes = HEAD_CHANNELS[:d]
         scores.append(score | metrics.mean_correlations(control, axes, "_shuffled"))
     return scores
 
 
-def _score_whole(predictor, motions, context, seed) -> dict[str, float]:
+def _score_whole(predictor, motions, context, num_samples, seed) -> dict[str, float]:
     shifts, lags = [], [np.full((1, 2), np.nan)]
     fine = all(m.fps >= coordination.COARSE_BELOW_FPS for m in motions)
-    for i, motion in enumerate(motions if fine else []):
-        past, ahead = motion[:context], motion[context:]
-        heads = predictor(past, ahead, WHOLE_SAMPLES, seed + i)
+    ahead_of = [m[context:] for m in motions] if fine else []
+    pasts = [m[:context] for m in motions] if fine else []
+    made = predict_all(predictor, pasts, ahead_of, num_samples, seed)
+    for ahead, heads in zip(ahead_of, made, strict=True):
         found = coordination.lag(ahead.gaze, heads, ahead.valid, ahead.fps)
         lags.append(found.seconds.reshape(-1, 2))
         shifts += [

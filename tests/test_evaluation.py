@@ -56,10 +56,10 @@ def test_the_shuffled_control_uses_another_windows_heads():
     for i in range(40):
         path = np.cumsum(rng.normal(0, 0.02, (32, 3)), 0)
         windows.append(Motion(path[:, :2], path, 5, subject=str(i)))
-    others = evaluation._others(windows, 0)
+    others = evaluation.other_windows(windows, 0)
     assert all(i != j for i, j in enumerate(others))
     follow = lambda context, motion, n, seed: motion.gaze[None]
-    scores = evaluation._score_windows(follow, windows, others, 2, 1, 0, 2)
+    scores = evaluation.score_windows(follow, windows, others, 2, 1, 0, 2)
     assert np.mean([s["correlation_yaw"] for s in scores]) == pytest.approx(1)
     assert abs(np.mean([s["correlation_yaw_shuffled"] for s in scores])) < 0.25
 
@@ -73,7 +73,7 @@ def test_the_truth_of_the_simulator_is_found(tmp_path_factory):
     )
     motions = build.open_split(builder.data_dir, "test")
     truth = np.median([motions[i].meta["velocity_lag_s"] for i in range(3)])
-    real = evaluation._score_whole(evaluation._real(2), list(motions), 2, 0)
+    real = evaluation._score_whole(evaluation.real_predictor(2), list(motions), 2, 1, 0)
     assert real["whole_lag_yaw_s"] == pytest.approx(truth, abs=0.04)
     assert real["num_shifts"] > 50
 
@@ -83,7 +83,7 @@ def test_the_control_keeps_the_context():
     rng = np.random.default_rng(0)
     path = np.cumsum(rng.normal(0, 0.02, (40, 32, 3)), 1)
     windows = [Motion(p[:, :2], p, 5, subject=str(i // 4)) for i, p in enumerate(path)]
-    others = evaluation._others(windows, 1)
+    others = evaluation.other_windows(windows, 1)
     people = [w.subject for w in windows]
     assert all(people[i] != people[j] for i, j in enumerate(others))
 
@@ -92,7 +92,7 @@ def test_the_control_keeps_the_context():
         steps = np.arange(1, len(motion) + 1)[:, None]
         return (context.head[-1] + steps * speed)[None, :, :2]
 
-    scores = evaluation._score_windows(go_on, windows, others, 2, 1, 0, 2)
+    scores = evaluation.score_windows(go_on, windows, others, 2, 1, 0, 2)
     for s in scores:
         assert s["correlation_yaw"] == pytest.approx(s["correlation_yaw_shuffled"])
 
