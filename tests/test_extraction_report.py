@@ -17,6 +17,7 @@ from gazehead_jax.extraction_report import (
     report,
     signals,
 )
+from gazehead_jax.face_geometry import Camera
 from gazehead_jax.motion import gaze_in_camera, head_to_matrix, matrix_to_head
 from gazehead_jax.video import write_video
 
@@ -134,9 +135,8 @@ def test_one_axis_moves_at_a_time():
 
 
 def test_the_field_of_view_is_that_of_the_focal_length():
-    scene = rendered_scenes.scenes()[0]
-    half = np.tan(np.deg2rad(scene.fov_deg) / 2)
-    assert 320 / half == pytest.approx(scene.camera.focal_px)
+    half = np.tan(np.deg2rad(rendered_scenes.FOV_DEG) / 2)
+    assert 320 / half == pytest.approx(rendered_scenes.FOCAL_PX)
 
 
 # --- against the truth, with an extractor that errs in a known way ------------------
@@ -170,7 +170,7 @@ def a_track(frame, head):
     zeros = np.zeros(t)
     return Track(
         shot=0,
-        camera=rendered_scenes.scenes()[0].camera,
+        camera=Camera(640, 480, 800.0),
         frame=frame,
         time_s=frame / FPS,
         head=head,
@@ -191,13 +191,13 @@ def truth():
 
 
 def test_perfect_extraction_is_found_perfect(truth, tmp_path):
-    found = rendered_truth.measured(Erring(truth), tmp_path, truth, ("iris",))
+    found = rendered_truth.measured(Erring(truth), tmp_path, truth)
     assert found["found"] == 1
     assert found["valid"] == pytest.approx(1 - 5 / len(truth.gaze))
     assert found["reasons"] == {"blink": 5}
     np.testing.assert_allclose(found["zero_deg"], 0, atol=1e-6)
     for axis in ("pitch", "yaw", "roll"):
-        assert found["head"][axis]["all"]["mae_deg"] < 1e-6
+        assert found["heads"]["mesh"][axis]["all"]["mae_deg"] < 1e-6
     for axis in ("pitch", "yaw"):
         for part in ("all", "head", "eyes"):
             assert found["gaze"]["iris"][axis][part]["gain"] == pytest.approx(1)
@@ -205,9 +205,11 @@ def test_perfect_extraction_is_found_perfect(truth, tmp_path):
 
 def test_gains_and_another_zero_are_told_apart(truth, tmp_path):
     extractor = Erring(truth, head_gain=(0.7, 1, 1), gaze_gain=(1, 0.5), zero=(8, 0, 0))
-    found = rendered_truth.measured(extractor, tmp_path, truth, ("iris",))
-    assert found["head"]["pitch"]["head"]["gain"] == pytest.approx(0.7, abs=0.02)
-    assert found["head"]["yaw"]["head"]["gain"] == pytest.approx(1, abs=0.02)
+    found = rendered_truth.measured(extractor, tmp_path, truth)
+    assert found["heads"]["mesh"]["pitch"]["head"]["gain"] == pytest.approx(
+        0.7, abs=0.02
+    )
+    assert found["heads"]["mesh"]["yaw"]["head"]["gain"] == pytest.approx(1, abs=0.02)
     assert found["zero_deg"][0] == pytest.approx(8, abs=0.5)
     gaze = found["gaze"]["iris"]
     assert gaze["yaw"]["eyes"]["gain"] == pytest.approx(0.5)
@@ -219,9 +221,9 @@ def test_gains_and_another_zero_are_told_apart(truth, tmp_path):
 def test_what_is_not_found_is_counted(truth, tmp_path):
     extractor = Erring(truth)
     extractor.missing = 64
-    found = rendered_truth.measured(extractor, tmp_path, truth, ("iris",))
+    found = rendered_truth.measured(extractor, tmp_path, truth)
     assert found["found"] == pytest.approx(1 - 64 / len(truth.gaze))
-    assert "gain" not in found["head"]["pitch"]["head"]
+    assert "gain" not in found["heads"]["mesh"]["pitch"]["head"]
 
 
 # --- agreement and coupling --------------------------------------------------------
@@ -274,6 +276,21 @@ def test_agreement_tells_correlation_bias_and_spread():
     assert len(found["clips"]) == 6
 
 
+def rendered_gains(**gains):
+    """Rows of a rendered truth in which an estimator has gains (head moves, eyes move)."""
+    line = lambda head, eyes: {"head": {"gain": head}, "eyes": {"gain": eyes}}
+    row = {"condition": "centred", "camera": "known"}
+    row["heads"] = {"mesh": {axis: line(1.0, None) for axis in agreement.AXES}}
+    row["gaze"] = {
+        name: {axis: line(*both) for axis in agreement.AXES}
+        for name, both in gains.items()
+    }
+    return [row]
+
+
+PERFECT = rendered_gains(iris=(1.0, 1.0), adas=(1.0, 1.0))
+
+
 def test_a_real_coupling_survives_other_nets():
     found = agreement.coupling_of(clips_of(12, 0.0))
     rows = found["correlation"]["within seconds"]["yaw"]
@@ -281,12 +298,14 @@ def test_a_real_coupling_survives_other_nets():
     for row in rows:
         assert 0.4 < row["correlation"]["median"] < 0.8
         assert abs(row["control"]["median"]) < 0.2
-        assert row["above"] > 0.8
+        assert row["coupled"] > 0.8
     slopes = found["slopes"]["yaw"]["iris"]
     assert slopes["plain"]["median"] == pytest.approx(0.5, abs=0.1)
     assert slopes["instrument"]["median"] == pytest.approx(0.5, abs=0.1)
-    for sentence in agreement.verdict_of(found, "iris").values():
-        assert sentence.startswith("the person's. Correlation 0.")
+    for verdict in agreement.verdict_of(found, PERFECT, "iris").values():
+        assert verdict["text"].count("no leak is found") == 2
+        assert verdict["text"].endswith("the estimators agree on it.")
+        assert verdict["slopes"]["iris"]["corrected"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_leaked_coupling_does_not():
@@ -298,12 +317,33 @@ def test_a_leaked_coupling_does_not():
     assert rows["iris", "mesh"]["correlation"]["median"] > 0.3
     apart = rows[signals.BLIND, signals.OTHER_HEAD]
     assert abs(apart["correlation"]["median"]) < 0.15
-    assert apart["above"] < 0.3
-    slopes = found["slopes"]["pitch"]["iris"]
-    assert slopes["plain"]["median"] > 0.25
-    assert abs(slopes["instrument"]["median"]) < 0.12
-    for sentence in agreement.verdict_of(found, "iris").values():
-        assert sentence.startswith("not shown to be the person's")
+    assert apart["coupled"] < 0.35
+    for axis, verdict in agreement.verdict_of(found, PERFECT, "iris").items():
+        iris = verdict["slopes"]["iris"]
+        assert iris["plain"] > 0.25, axis
+        assert abs(iris["instrument"]) < 0.15
+        assert f"{iris['leak']:+.2f} of it is leaked" in verdict["text"]
+
+
+def test_gains_that_make_estimators_disagree_are_undone():
+    """People hold their gaze in part; one estimator loses half of what the eyes do."""
+    clips = clips_of(12, 0.0)
+    for clip in clips:
+        eye = clip.gaze["adas"] - clip.head["mesh"][:, :2]
+        clip.gaze["adas"][:] = clip.head["mesh"][:, :2] + 0.5 * eye
+    found = agreement.coupling_of(clips)
+    rendered = rendered_gains(iris=(1.0, 1.0), adas=(1.0, 0.5))
+    for verdict in agreement.verdict_of(found, rendered, "iris").values():
+        slopes = verdict["slopes"]
+        assert slopes["adas"]["instrument"] == pytest.approx(0.75, abs=0.1)
+        assert slopes["adas"]["corrected"] == pytest.approx(0.5, abs=0.15)
+        assert "the estimators disagree by 0.2" in verdict["text"]
+        assert verdict["text"].endswith("they agree.")
+
+
+def test_without_rendered_gains_nothing_is_corrected():
+    verdict = agreement.verdict_of(agreement.coupling_of(clips_of(5, 0.0)), [], "iris")
+    assert np.isnan(verdict["yaw"]["slopes"]["iris"]["corrected"])
 
 
 def test_people_who_do_not_move_get_no_verdict():
@@ -311,8 +351,8 @@ def test_people_who_do_not_move_get_no_verdict():
     for clip in clips:
         for values in (*clip.gaze.values(), *clip.head.values()):
             values[:] = 0.1
-    sentences = agreement.verdict_of(agreement.coupling_of(clips), "iris")
-    assert sentences["yaw"] == "too few clips move by this axis to tell."
+    found = agreement.verdict_of(agreement.coupling_of(clips), PERFECT, "iris")
+    assert found["yaw"]["text"] == "too few clips move by this axis to tell."
 
 
 # --- the report --------------------------------------------------------------------
@@ -325,10 +365,7 @@ def a_report(truth, tmp_path_factory):
     rows = [
         {"condition": "centred", "person": "asian_male", "camera": "known"}
         | rendered_truth.measured(
-            Erring(truth, gaze_gain=(1, 0.5)),
-            tmp_path_factory.mktemp("v"),
-            truth,
-            ("iris",),
+            Erring(truth, gaze_gain=(1, 0.5)), tmp_path_factory.mktemp("v"), truth
         )
     ]
     kept = {"videos": 5, "videos_kept": 4, "motions": 4, "frames": 100, "kept": 80}
@@ -342,7 +379,7 @@ def a_report(truth, tmp_path_factory):
         "rendered": rows,
         "agreement": agreement.agreement_of(clips, ("iris", "adas")),
         "coupling": coupling,
-        "verdict": agreement.verdict_of(coupling, "iris"),
+        "verdict": agreement.verdict_of(coupling, rows, "iris"),
         "yield": kept,
     }
 
@@ -352,12 +389,12 @@ def test_tables_hold_the_numbers(a_report, capsys):
     assert "| gaze yaw, iris | 0.50 (0.50 to 0.50)" in text
     assert "| videos kept | 4 of 5 (80%) |" in text
     assert "several faces 1" in text
-    assert "**Coupling by yaw**: the person's." in text
+    assert "**Coupling by yaw**: with gaze from iris, r is 0." in text
     assert "nan" not in text
     report.print_report(a_report)
     shown = capsys.readouterr().out
     assert "Rendered truth by place" in shown
-    assert "Coupling by pitch: the person's." in shown
+    assert "Coupling by pitch: with gaze from iris" in shown
 
 
 def test_the_report_is_written_as_json_markdown_and_picture(a_report, tmp_path):
@@ -398,12 +435,14 @@ def test_a_rendered_head_is_found_where_it_looks(shared, tmp_path):
     path = tmp_path / "rendered.mp4"
     write_video(path, rendered_scenes.frames_of(scene, truth), fps=10)
     settings = ExtractSettings(
-        fov_deg=scene.fov_deg, weights=str(shared / "weights"), max_turn_deg=80.0
+        fov_deg=rendered_scenes.FOV_DEG,
+        weights=str(shared / "weights"),
+        max_turn_deg=80.0,
     )
-    found = rendered_truth.measured(ClipExtractor(settings), path, truth, ("iris",))
+    found = rendered_truth.measured(ClipExtractor(settings), path, truth)
     assert found["found"] == 1
     for axis in ("pitch", "yaw", "roll"):
-        of = found["head"][axis]
+        of = found["heads"]["mesh"][axis]
         assert of["all"]["correlation"] > 0.97
         assert of["all"]["mae_deg"] < 5
     yaw = found["gaze"]["iris"]["yaw"]

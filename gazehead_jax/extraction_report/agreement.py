@@ -1,17 +1,20 @@
 """Do independent estimators agree, and is the coupling of gaze and head the person's?
 
 Gaze and head from one landmark mesh share the mesh's errors: a head that is measured too
-far to the left takes the gaze along, and both seem coupled. What is left of the coupling
-when gaze comes from one net, head from another, and neither is told of the other, is the
-person's own; what goes may be leaked, or noise of the second nets. Three measures tell
-them apart:
+far to the left takes the gaze along, and both seem coupled. Three things tell whether a
+coupling is the person's:
 
 - correlations of every gaze with every head, on what moves within seconds (posture taken
   away) and on velocities, against the same gaze with the heads of other clips;
 - the slope of gaze on head, plainly (errors that both share push it towards 1, noise of
-  the head towards 0), and through the second head as an instrument (neither does);
-- as gaze is eye and head together, that slope less one is how the eyes move in the head:
-  0 if they ride along, -1 if they hold the gaze whatever the head does.
+  the head towards 0), and through a head-pose network as an instrument, which shares
+  neither: the difference is what leaks;
+- that slope once more, corrected by how the estimator extracts rendered people: an
+  estimator that loses some of the eyes' or the head's movement makes or hides coupling
+  without any noise. If estimators disagree before and agree after, that was why.
+
+As gaze is eye and head together, 1 means that the eyes ride along with the head, 0 that
+they hold the gaze whatever the head does.
 """
 
 import numpy as np
@@ -25,14 +28,18 @@ from gazehead_jax.extraction_report.measures import (
     velocity,
     without_slow,
 )
+from gazehead_jax.extraction_report.rendered_scenes import CENTRED
+from gazehead_jax.extraction_report.rendered_truth import KNOWN
 from gazehead_jax.extraction_report.signals import BLIND, OTHER_HEAD, Signals
 from gazehead_jax.motion import gaze_in_head
 
 AXES = ("pitch", "yaw")
 HEAD_AXES = ("pitch", "yaw", "roll")
 KINDS = {"within seconds": without_slow, "velocity": velocity}
-# Of a clip's controls, which it must exceed to count as coupled.
+# Percentage of a clip's controls that it must exceed, by size, to count as coupled.
 ABOVE = 95
+# Degrees of gaze per degree of head that make no difference.
+SAME = 0.2
 
 
 def agreement_of(clips: list[Signals], gaze: tuple[str, ...]) -> dict:
@@ -83,10 +90,10 @@ def coupling_of(clips: list[Signals]) -> dict:
 
     Returns:
       `correlation`: kind of `KINDS` → axis → list of rows (`gaze`, `head`, quartiles of
-      `correlation` and of its `control`, and `above`: the share of clips whose
-      correlation is higher than `ABOVE` % of its controls); `heads`: kind → axis →
-      quartiles of the correlation of the two heads; `slopes`: axis → gaze → `plain`
-      and, with two heads, `instrument`: quartiles over clips.
+      `correlation` and of its `control`, and `coupled`: the share of clips whose
+      correlation is larger, of either sign, than `ABOVE` % of its controls); `heads`:
+      kind → axis → quartiles of the correlation of the two heads; `slopes`: axis → gaze
+      → `plain` and, with two heads, `instrument`: quartiles over clips.
     """
     heads = list(dict.fromkeys(name for clip in clips for name in clip.head))
     gazes = list(dict.fromkeys(name for clip in clips for name in clip.gaze))
@@ -122,49 +129,109 @@ def coupling_of(clips: list[Signals]) -> dict:
     return found
 
 
-def verdict_of(coupling: dict, first: str) -> dict[str, str]:
-    """Axis → a sentence: is the coupling the person's, or leaked?
+def gains_of(rendered: list[dict]) -> dict:
+    """Median gains on centred rendered people, with the camera known.
+
+    Returns:
+      axis → `mesh` (head when it moves) and estimator → (gain of gaze when the head
+      moves, when the eyes move); NaN where unknown.
+    """
+    rows = [r for r in rendered if (r["condition"], r["camera"]) == (CENTRED, KNOWN)]
+    gain = lambda values: quartiles(v.get("gain") for v in values).get("median", np.nan)
+    found = {}
+    for axis in AXES:
+        seen = [row for row in rows if row["gaze"]]
+        names = list(dict.fromkeys(name for row in seen for name in row["gaze"]))
+        found[axis] = {
+            name: tuple(
+                gain([row["gaze"][name][axis][part] for row in seen])
+                for part in ("head", "eyes")
+            )
+            for name in names
+        }
+        found[axis]["mesh"] = gain([row["heads"]["mesh"][axis]["head"] for row in seen])
+    return found
+
+
+def verdict_of(coupling: dict, rendered: list[dict], first: str) -> dict[str, dict]:
+    """Is the coupling of real clips the person's, or made by the extraction?
 
     Args:
-      coupling: of `coupling_of`, with `BLIND` and `OTHER_HEAD`.
+      coupling: of `coupling_of`.
+      rendered: of `rendered_truth`.
       first: the estimator whose gaze goes with the mesh's head into motions.
+
+    Returns:
+      axis → `text`, and `slopes`: gaze → `plain`, `instrument`, `leak` (their
+      difference) and `corrected` degrees of gaze per degree of head.
     """
-    sentences = {}
+    gains = gains_of(rendered)
+    found = {}
     for axis in AXES:
-        rows = coupling["correlation"]["within seconds"][axis]
-        pick = lambda gaze, head, rows=rows: next(
-            r for r in rows if (r["gaze"], r["head"]) == (gaze, head)
-        )
-        shared, apart = pick(first, "mesh"), pick(BLIND, OTHER_HEAD)
-        ceiling = coupling["heads"]["within seconds"][axis].get("median", np.nan)
-        inside = shared["correlation"].get("median", np.nan)
-        across = apart["correlation"].get("median", np.nan)
-        control = apart["control"].get("median", np.nan)
-        slopes = coupling["slopes"][axis][BLIND]["instrument"]
-        if not np.isfinite([inside, across, ceiling]).all():
-            sentences[axis] = "too few clips move by this axis to tell."
-            continue
-        # Noise of the second head alone would leave this much.
-        expected = inside * ceiling
-        if apart["above"] < 0.2 or across < 0.25 * expected:
-            word = "not shown to be the person's: hardly any of it survives"
-        elif across < 0.6 * expected:
-            word = (
-                "the person's in part: less of it survives than noise of the second "
-                "nets explains"
+        slopes = {}
+        for name, by_kind in coupling["slopes"][axis].items():
+            plain, through = (
+                by_kind[kind].get("median", np.nan) for kind in ("plain", "instrument")
             )
-        else:
-            word = "the person's"
-        sentences[axis] = (
-            f"{word}. Correlation {inside:.2f} with gaze and head from one mesh, "
-            f"{across:.2f} with gaze and head from two nets that share nothing but the "
-            f"picture ({control:.2f} with other clips' heads; {apart['above']:.0%} of "
-            f"{apart['correlation']['count']} clips above {ABOVE} % of their controls). "
-            f"The two heads correlate by {ceiling:.2f}, so {expected:.2f} could be "
-            f"expected at most. Per degree of head, gaze turns "
-            f"{slopes.get('median', np.nan):.2f}° (instrumental)."
+            slopes[name] = {"plain": plain, "instrument": through} | {
+                "leak": plain - through,
+                "corrected": _corrected(through, name, gains[axis]),
+            }
+        text = _text(axis, slopes, coupling, first)
+        found[axis] = {"text": text, "slopes": slopes}
+    return found
+
+
+def _corrected(through: float, name: str, gains: dict) -> float:
+    """What people did, of whom the extraction says `through`.
+
+    Of a head turn h and an eye turn e it makes head·h and with_head·h + with_eyes·e.
+    """
+    with_head, with_eyes = gains.get(name, (np.nan, np.nan))
+    # So little gain cannot be undone.
+    if not with_eyes > 0.2:
+        return float("nan")
+    return float(1 + (through * gains["mesh"] - with_head) / with_eyes)
+
+
+def _text(axis: str, slopes: dict, coupling: dict, first: str) -> str:
+    named = [name for name in slopes if name != BLIND]
+    known = [name for name in named if np.isfinite(slopes[name]["instrument"])]
+    if first not in known:
+        return "too few clips move by this axis to tell."
+    rows = coupling["correlation"]["within seconds"][axis]
+    parts = []
+    for name in known:
+        mesh, other = (
+            next(r for r in rows if (r["gaze"], r["head"]) == (name, head))
+            for head in ("mesh", OTHER_HEAD)
         )
-    return sentences
+        leak = slopes[name]["leak"]
+        word = (
+            "no leak is found" if abs(leak) < SAME else f"{leak:+.2f} of it is leaked"
+        )
+        parts.append(
+            f"with gaze from {name}, r is {mesh['correlation']['median']:.2f} with the "
+            f"mesh's head and {other['correlation']['median']:.2f} with an independent "
+            f"one ({other['coupled']:.0%} of clips coupled, 5% by chance); gaze turns "
+            f"{slopes[name]['plain']:.2f}° per degree of head plainly and "
+            f"{slopes[name]['instrument']:.2f}° through the independent head: {word}"
+        )
+    if len(known) > 1:
+        apart, after = (
+            np.ptp([slopes[name][kind] for name in known])
+            for kind in ("instrument", "corrected")
+        )
+        if apart < SAME:
+            parts.append("the estimators agree on it")
+        else:
+            said = ", ".join(f"{slopes[n]['corrected']:.2f}° by {n}" for n in known)
+            how = "they agree" if after < SAME else "they still disagree"
+            parts.append(
+                f"the estimators disagree by {apart:.2f}°; corrected for their gains on "
+                f"rendered people ({said}) {how}"
+            )
+    return "; ".join(parts) + "."
 
 
 def _summary(rows: list[dict]) -> dict:
@@ -173,7 +240,7 @@ def _summary(rows: list[dict]) -> dict:
 
 
 def _row(treated: list[dict], gaze: str, head: str, axis: int) -> dict:
-    own, controls, above = [], [], []
+    own, controls, coupled = [], [], []
     for number, clip in enumerate(treated):
         look = clip["gaze"][gaze][:, axis]
         own.append(correlation(look, clip["head"][head][:, axis]))
@@ -186,11 +253,11 @@ def _row(treated: list[dict], gaze: str, head: str, axis: int) -> dict:
         others = [r for r in others if np.isfinite(r)]
         if np.isfinite(own[-1]) and others:
             controls.append(float(np.median(others)))
-            above.append(own[-1] > np.percentile(others, ABOVE))
+            coupled.append(abs(own[-1]) > np.percentile(np.abs(others), ABOVE))
     return {
         "correlation": quartiles(own),
         "control": quartiles(controls),
-        "above": float(np.mean(above)) if above else float("nan"),
+        "coupled": float(np.mean(coupled)) if coupled else float("nan"),
     }
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
-from gazehead_jax.face_geometry import Camera
 from gazehead_jax.head3d import (
     ANATOMICAL_IRIS,
     PEOPLE,
@@ -27,7 +26,9 @@ FPS = 30
 SWEEP = 32  # frames of one axis, there and back on both sides
 TOGETHER = 96  # frames in which all axes move; 0 to 1 of the range
 FRAME = (640, 480)
-FOCAL_PX = 800.0  # 44° across
+FOCAL_PX = 800.0
+FOV_DEG = float(np.rad2deg(2 * np.arctan(max(FRAME) / 2 / FOCAL_PX)))
+CENTRED = "centred"
 BATCH = 8
 
 # sRGB of skin, lips, hair and iris, and where the light comes from: half from the left.
@@ -86,7 +87,7 @@ class Scene:
       condition: what is special about it.
       person: one of `head3d.PEOPLE`.
       place: middle between the eyes at rest, camera frame, metres.
-      roll: of the camera about its axis, radians: the person appears rolled so far.
+      roll: the head is tilted so far throughout, radians.
     """
 
     condition: str
@@ -94,20 +95,11 @@ class Scene:
     place: tuple[float, float, float] = (0.0, 0.0, 0.65)
     roll: float = 0.0
 
-    @property
-    def camera(self) -> Camera:
-        return Camera(*FRAME, FOCAL_PX)
-
-    @property
-    def fov_deg(self) -> float:
-        """Field of view across the longer side."""
-        return float(np.rad2deg(2 * np.arctan(max(FRAME) / 2 / FOCAL_PX)))
-
 
 def scenes() -> list[Scene]:
-    """All people in the middle; then two of them, of both lights, in each other place."""
-    found = [Scene("centred", person) for person in PEOPLE]
-    # 15 to 18° off the axis; 17 cm to the image's left and so on.
+    """All people in the middle; then two of them in each other place."""
+    found = [Scene(CENTRED, person) for person in PEOPLE]
+    # Off-centre by 15°, 15° and 9°.
     others = {
         "left": {"place": (-0.17, 0.0, 0.65)},
         "right": {"place": (0.17, 0.0, 0.65)},

@@ -1,7 +1,8 @@
 """Extraction against the truth: rendered people, written as video, extracted again."""
 
+import dataclasses
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,77 +11,75 @@ from gazehead_jax.extraction import ClipExtractor, ExtractSettings, checks
 from gazehead_jax.extraction_report.measures import against_truth
 from gazehead_jax.extraction_report.rendered_scenes import (
     AXES,
+    CENTRED,
+    FOV_DEG,
     FPS,
-    Scene,
     Truth,
     frames_of,
     scenes,
     truth_of,
 )
+from gazehead_jax.extraction_report.signals import (
+    ProbingExtractor,
+    heads_of,
+    looks_of,
+)
 from gazehead_jax.motion import gaze_in_head, head_to_matrix, matrix_to_head
 from gazehead_jax.video import write_video
 
-# How the camera is had → what is told of it.
-CAMERAS = ("known", "guessed")
+# How the camera is had.
+KNOWN, GUESSED = "known", "guessed"
 
 
 def rendered_truth(
     gaze: tuple[str, ...],
     *,
     weights: str | None = None,
-    only: Iterable[Scene] | None = None,
     progress: Callable[[str], None] = lambda text: None,
-    make: Callable[[ExtractSettings], ClipExtractor] = ClipExtractor,
 ) -> list[dict]:
-    """Draws and extracts all scenes.
+    """Draws and extracts all scenes: with the true camera told, and, where the person is
+    not in the middle, with a guessed one.
 
     Args:
       gaze: estimators, at least one.
       weights: see `ExtractSettings`.
-      only: these scenes instead of `scenes()`.
       progress: is told what is being done.
-      make: settings → what extracts a clip.
 
     Returns:
-      A row for each scene and way of having the camera; see `measured`. `pairs` beside
-      it holds the trajectories of true and extracted angles in degrees, for drawing.
+      A row for each scene and way of having the camera: `condition`, `person`, `camera`
+      and what `measured` tells.
 
     Raises:
-      GazeheadError: as `ClipExtractor` and `write_video`.
+      GazeheadError: as `ProbingExtractor` and `write_video`.
     """
+    settings = ExtractSettings(gaze=gaze[0], compare=gaze[1:], weights=weights)
+    known = dataclasses.replace(settings, fov_deg=FOV_DEG)
+    extractors = {KNOWN: ProbingExtractor(known), GUESSED: ProbingExtractor(settings)}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for scene in scenes() if only is None else only:
+        for scene in scenes():
             progress(f"rendering {scene.person}, {scene.condition}")
             truth = truth_of(scene)
             path = Path(folder) / "rendered.mp4"
             write_video(path, frames_of(scene, truth), fps=FPS)
-            for camera in CAMERAS:
-                settings = ExtractSettings(
-                    gaze=gaze[0],
-                    compare=gaze[1:],
-                    fov_deg=scene.fov_deg if camera == "known" else None,
-                    weights=weights,
-                )
-                rows.append(
-                    {"condition": scene.condition, "person": scene.person}
-                    | {"camera": camera}
-                    | measured(make(settings), path, truth, gaze)
-                )
+            for camera, extractor in extractors.items():
+                if camera == KNOWN or scene.condition != CENTRED:
+                    row = {"condition": scene.condition, "person": scene.person}
+                    row |= {"camera": camera}
+                    rows.append(row | measured(extractor, path, truth))
     return rows
 
 
-def measured(
-    extractor: ClipExtractor, path: Path, truth: Truth, gaze: tuple[str, ...]
-) -> dict:
+def measured(extractor: ClipExtractor, path: Path, truth: Truth) -> dict:
     """One video of known gaze and head, extracted.
 
     Returns:
       `frames`; `found` and `valid` (shares of them); `reasons`; `zero_deg`, the pitch,
-      yaw and roll at which a head is extracted that is drawn facing the camera; `head`
-      and `gaze` (by estimator): axis → `all`, `eyes` and `head` (the frames in which
-      all move, only the eyes by that axis, only the head) → `measures.against_truth`;
-      `aligned_mae_deg`: of the head once its zero is taken away; and `pairs`.
+      yaw and roll at which a head is extracted that is drawn facing the camera;
+      `gaze` (by estimator) and `heads` (by "mesh" and `OTHER_HEAD`, less its zero): axis
+      → `all`, `eyes` and `head` (the frames in which all move, only the eyes by that
+      axis, only the head) → `measures.against_truth`; and `pairs`: `head` and `eye` (by
+      estimator), each (extracted, true) in degrees.
     """
     result = extractor(path)
     total = len(truth.gaze)
@@ -89,30 +88,37 @@ def measured(
         "found": 0.0,
         "valid": 0.0,
         "reasons": result.report["rejected"] | result.report["frame_reasons"],
+        "heads": {},
+        "gaze": {},
     }
     if not result.tracks:
-        return found | {"head": {}, "gaze": {name: {} for name in gaze}}
+        return found
     frame = np.concatenate([track.frame for track in result.tracks])
     ok = np.concatenate(result.reasons) == checks.OK
-    head = np.concatenate([track.head for track in result.tracks])[ok]
-    looks = {
-        name: np.concatenate([extractor.gaze_of(t, name) for t in result.tracks])[ok]
-        for name in gaze
+    joined = lambda of: {
+        name: np.concatenate([of(track)[name] for track in result.tracks])[ok]
+        for name in of(result.tracks[0])
     }
+    looks, heads = joined(lambda track: looks_of(extractor, track)), joined(heads_of)
     found |= {"found": len(frame) / total, "valid": float(ok.sum()) / total}
-    frame = frame[ok]
+    if not ok.any():
+        return found
     true_head, true_gaze, moving = (
-        a[frame] for a in (truth.head, truth.gaze, truth.moving)
+        a[frame[ok]] for a in (truth.head, truth.gaze, truth.moving)
     )
-    zero = zero_of(head, true_head)
-    aligned = matrix_to_head(head_to_matrix(head) @ zero.T)
-    found["zero_deg"] = [float(a) for a in np.rad2deg(matrix_to_head(zero))]
-    found["aligned_mae_deg"] = [
-        float(a) for a in np.rad2deg(np.abs(aligned - true_head).mean(0))
-    ]
-    found["head"] = {
-        axis: _by_mover(aligned[:, i], true_head[:, i], moving, axis)
-        for i, axis in enumerate(("pitch", "yaw", "roll"))
+    zeros = {name: zero_of(head, true_head) for name, head in heads.items()}
+    heads = {
+        name: matrix_to_head(head_to_matrix(head) @ zeros[name].T)
+        for name, head in heads.items()
+    }
+    zero = matrix_to_head(zeros["mesh"])
+    found["zero_deg"] = [float(a) for a in np.rad2deg(zero)]
+    found["heads"] = {
+        name: {
+            axis: _by_mover(head[:, i], true_head[:, i], moving, axis)
+            for i, axis in enumerate(("pitch", "yaw", "roll"))
+        }
+        for name, head in heads.items()
     }
     found["gaze"] = {
         name: {
@@ -121,15 +127,13 @@ def measured(
         }
         for name, look in looks.items()
     }
+    true_eye = gaze_in_head(true_gaze, true_head)
     found["pairs"] = {
-        "head": np.rad2deg([aligned, true_head]),
+        "head": np.rad2deg([heads["mesh"], true_head]),
         "eye": {
-            name: np.rad2deg(
-                [gaze_in_head(look, aligned), gaze_in_head(true_gaze, true_head)]
-            )
+            name: np.rad2deg([gaze_in_head(look, heads["mesh"]), true_eye])
             for name, look in looks.items()
         },
-        "gaze": {name: np.rad2deg([look, true_gaze]) for name, look in looks.items()},
     }
     return found
 

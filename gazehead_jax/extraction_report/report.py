@@ -18,8 +18,9 @@ from gazehead_jax.extraction_report.agreement import (
     verdict_of,
 )
 from gazehead_jax.extraction_report.measures import quartiles
-from gazehead_jax.extraction_report.rendered_truth import rendered_truth
-from gazehead_jax.extraction_report.signals import BLIND, OTHER_HEAD, signals_of_all
+from gazehead_jax.extraction_report.rendered_scenes import CENTRED
+from gazehead_jax.extraction_report.rendered_truth import KNOWN, rendered_truth
+from gazehead_jax.extraction_report.signals import OTHER_HEAD, signals_of_all
 from gazehead_jax.files import atomic_path
 from gazehead_jax.plots import plot_against_truth
 from gazehead_jax.tables import markdown_table, number, show
@@ -73,8 +74,10 @@ def evaluate_extraction(
         if len(gaze) > 1:
             report["agreement"] = agreement_of(clips, gaze)
         report["coupling"] = coupling_of(clips)
-        if any(BLIND in clip.gaze for clip in clips):
-            report["verdict"] = verdict_of(report["coupling"], gaze[0])
+        if any(OTHER_HEAD in clip.head for clip in clips):
+            report["verdict"] = verdict_of(
+                report["coupling"], report["rendered"], gaze[0]
+            )
     return report
 
 
@@ -108,16 +111,16 @@ def save_report(report: dict, path: str | Path) -> list[Path]:
 def print_report(report: dict) -> None:
     """Prints all tables and the verdict."""
     show(caption(report), tables(report))
-    for axis, sentence in (report["verdict"] or {}).items():
-        print(f"Coupling by {axis}: {sentence}")
+    for axis, found in (report["verdict"] or {}).items():
+        print(f"Coupling by {axis}: {found['text']}")
 
 
 def to_markdown(report: dict) -> str:
     """All tables and the verdict."""
     parts = [caption(report), *(markdown_table(*table) for table in tables(report))]
     parts += [
-        f"**Coupling by {axis}**: {sentence}"
-        for axis, sentence in (report["verdict"] or {}).items()
+        f"**Coupling by {axis}**: {found['text']}"
+        for axis, found in (report["verdict"] or {}).items()
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -136,79 +139,63 @@ def caption(report: dict) -> str:
 def tables(report: dict) -> Iterator[Table]:
     """Title, headings and rows of each table, as text."""
     rows = report["rendered"]
-    yield _centred(rows, report["about"]["gaze"])
+    yield _centred(rows)
     yield _conditions(rows, report["about"]["gaze"])
     if report["agreement"]:
         yield _agreement(report["agreement"])
     if report["coupling"]:
         for axis in AXES:
             yield _coupling(report["coupling"], axis)
-        yield _slopes(report["coupling"])
+    if report["verdict"]:
+        yield _slopes(report["verdict"])
     if report["yield"]:
         yield _yield(report["yield"])
 
 
-def _centred(rows: list[dict], gaze: list[str]) -> Table:
+def _centred(rows: list[dict]) -> Table:
     """Median over people before the camera, and their range."""
     people = [
-        row for row in rows if (row["condition"], row["camera"]) == ("centred", "known")
+        row for row in rows if (row["condition"], row["camera"]) == (CENTRED, KNOWN)
     ]
-
-    def line(name, values_of, parts=("all", "head", "eyes")):
-        cells = [name]
-        for part in parts:
-            cells.append(_range([values_of(row, part).get("gain") for row in people]))
-        for key, digits in (("correlation", 2), ("offset_deg", 1), ("mae_deg", 1)):
-            values = [values_of(row, "all").get(key) for row in people]
-            cells.append(_range(values, digits))
-        return cells
-
-    lines = [
-        line(f"head {axis}", lambda row, part, axis=axis: _at(row, "head", axis, part))
-        for axis in HEAD_AXES
-    ]
-    lines += [
-        line(
-            f"gaze {axis}, {name}",
-            lambda row, part, axis=axis, name=name: _at(row, "gaze", name, axis, part),
-        )
-        for name in gaze
-        for axis in AXES
-    ]
+    lines = []
+    for part, what, axes in (("heads", "head", HEAD_AXES), ("gaze", "gaze", AXES)):
+        names = dict.fromkeys(name for row in people for name in row[part])
+        for name in names:
+            for axis in axes:
+                found = [row[part].get(name, {}).get(axis, {}) for row in people]
+                lines.append([f"{what} {axis}, {name}", *_line(found)])
     heading = ["extracted", "gain, all moves → 1", "gain, head moves → 1"]
     heading += ["gain, eyes move → 1", "correlation", "offset °", "error °"]
     return "Rendered truth: median over people (lowest to highest)", heading, lines
 
 
+def _line(found: list[dict]) -> list[str]:
+    of = lambda part, key: [one.get(part, {}).get(key) for one in found]
+    cells = [_range(of(part, "gain")) for part in ("all", "head", "eyes")]
+    cells.append(_range(of("all", "correlation")))
+    return cells + [_range(of("all", key), 1) for key in ("offset_deg", "mae_deg")]
+
+
 def _conditions(rows: list[dict], gaze: list[str]) -> Table:
-    """A line for each condition and way to have the camera: means over its people."""
+    """A line for each condition and way to have the camera: medians over its people."""
     lines = []
-    for condition in dict.fromkeys(row["condition"] for row in rows):
-        for camera in dict.fromkeys(row["camera"] for row in rows):
-            some = [
-                row
-                for row in rows
-                if (row["condition"], row["camera"]) == (condition, camera)
-            ]
-            cells = [condition, camera]
-            cells += [
-                number(100 * np.mean([row[key] for row in some]), 0)
-                for key in ("found", "valid")
-            ]
-            cells.append(
-                _joined(
-                    [[_at(row, "head", a, "all") for row in some] for a in HEAD_AXES],
-                    "mae_deg",
-                )
-            )
-            for name in gaze:
-                of = [[_at(row, "gaze", name, a, "all") for row in some] for a in AXES]
-                cells += [_joined(of, "offset_deg"), _joined(of, "mae_deg")]
-            lines.append(cells)
+    places = dict.fromkeys((row["condition"], row["camera"]) for row in rows)
+    for place in places:
+        some = [row for row in rows if (row["condition"], row["camera"]) == place]
+        cells = [*place]
+        cells += [
+            number(100 * float(np.mean([row[key] for row in some])), 0)
+            for key in ("found", "valid")
+        ]
+        cells.append(_joined(some, "heads", "mesh", HEAD_AXES, "mae_deg"))
+        for name in gaze:
+            for key in ("offset_deg", "mae_deg"):
+                cells.append(_joined(some, "gaze", name, AXES, key))
+        lines.append(cells)
     heading = ["place", "camera", "found %", "valid %", "head error ° p / y / r"]
     for name in gaze:
         heading += [f"{name} gaze offset ° p / y", f"{name} gaze error ° p / y"]
-    return "Rendered truth by place", heading, lines
+    return "Rendered truth by place, all axes moving", heading, lines
 
 
 def _agreement(found: dict) -> Table:
@@ -242,23 +229,24 @@ def _coupling(found: dict, axis: str) -> Table:
             row = found["correlation"][kind][axis][index]
             cells.append(_quartiles(row["correlation"]))
             cells.append(number(row["control"].get("median"), 2))
-            cells.append(number(100 * row["above"], 0))
+            cells.append(number(100 * row["coupled"], 0))
         lines.append(cells)
     heading = ["gaze from", "head from"]
     for kind in kinds:
-        heading += [f"r {kind}", "control", "clips above %"]
+        heading += [f"r {kind}", "control", "coupled %"]
     return f"Coupling of gaze and head by {axis}, median (quartiles)", heading, lines
 
 
-def _slopes(found: dict) -> Table:
+def _slopes(verdict: dict) -> Table:
     lines = [
-        [f"{gaze}, {axis}", _quartiles(s["plain"]), _quartiles(s["instrument"])]
-        + [str(s["instrument"]["count"])]
-        for axis, by_gaze in found["slopes"].items()
-        for gaze, s in by_gaze.items()
+        [f"{gaze}, {axis}"]
+        + [number(s[key], 2) for key in ("plain", "instrument", "leak", "corrected")]
+        for axis, found in verdict.items()
+        for gaze, s in found["slopes"].items()
     ]
-    heading = ["gaze from", "plain", f"through {OTHER_HEAD}", "clips"]
-    return "Degrees of gaze per degree of head, within seconds", heading, lines
+    heading = ["gaze from", "plain", f"through {OTHER_HEAD}", "leaked"]
+    heading += ["corrected by rendered gains"]
+    return "Degrees of gaze per degree of head, within seconds, medians", heading, lines
 
 
 def _yield(found: dict) -> Table:
@@ -280,25 +268,22 @@ def _yield(found: dict) -> Table:
 def _panels(report: dict) -> dict:
     """Of the people before the camera: extracted head and eye-in-head over the truth."""
     panels: dict = {}
+    gaze = report["about"]["gaze"]
     for row in report["rendered"]:
         where = row["condition"], row["camera"]
-        if where != ("centred", "known") or "pairs" not in row:
+        if where != (CENTRED, KNOWN) or "pairs" not in row:
             continue
         parts = [("head", row["pairs"]["head"], HEAD_AXES)]
         parts += [
-            (f"eye, {name},", pair, AXES) for name, pair in row["pairs"]["eye"].items()
+            (f"eye, {name},", pair, AXES)
+            for name, pair in row["pairs"]["eye"].items()
+            if name in gaze
         ]
         for part, (extracted, true), axes in parts:
             for i, axis in enumerate(axes):
                 series = panels.setdefault(f"{part} {axis}", {})
                 series[row["person"].replace("_", " ")] = true[:, i], extracted[:, i]
     return panels
-
-
-def _at(row: dict, *keys: str) -> dict:
-    for key in keys:
-        row = row.get(key, {})
-    return row
 
 
 def _range(values: list, digits: int = 2) -> str:
@@ -316,9 +301,18 @@ def _quartiles(found: dict, digits: int = 2) -> str:
     return f"{number(found['median'], digits)} ({low} to {high})"
 
 
-def _joined(by_axis: list[list[dict]], key: str) -> str:
-    means = [quartiles(one.get(key) for one in some) for some in by_axis]
-    return " / ".join(number(m.get("median"), 1) for m in means)
+def _joined(
+    rows: list[dict], part: str, name: str, axes: tuple[str, ...], key: str
+) -> str:
+    """Medians over rows, an axis each: "1.0 / 2.0"."""
+    medians = [
+        quartiles(
+            row[part].get(name, {}).get(axis, {}).get("all", {}).get(key)
+            for row in rows
+        )
+        for axis in axes
+    ]
+    return " / ".join(number(m.get("median"), 1) for m in medians)
 
 
 def _finite(value):

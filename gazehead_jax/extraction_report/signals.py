@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from gazehead_jax.errors import require
 from gazehead_jax.extraction import ClipExtractor, ExtractSettings, checks
+from gazehead_jax.extraction.track import Track
 from gazehead_jax.gaze.estimator import FaceFrames
 from gazehead_jax.weights import locate
 
@@ -49,25 +50,32 @@ class ProbingExtractor(ClipExtractor):
             self._estimators += _probes(settings.weights)
 
 
+def looks_of(extractor: ClipExtractor, track: Track) -> dict[str, np.ndarray]:
+    """Estimator → gaze `[t, 2]` of a track, `BLIND` among them if it was run."""
+    settings = extractor.settings
+    names = [settings.gaze, *settings.compare]
+    names += [BLIND] if BLIND in track.measured else []
+    return {name: extractor.gaze_of(track, name) for name in names}
+
+
+def heads_of(track: Track) -> dict[str, np.ndarray]:
+    """ "mesh" and, if it was run, `OTHER_HEAD` → head `[t, 3]` of a track."""
+    heads = {"mesh": track.head}
+    if OTHER_HEAD in track.measured:
+        heads[OTHER_HEAD] = track.measured[OTHER_HEAD]
+    return heads
+
+
 def signals_of(
     extractor: ClipExtractor, path: Path, name: str
 ) -> tuple[list[Signals], dict]:
     """What a video shows, and its row of a manifest."""
     result = extractor(path)
-    settings = extractor.settings
     found = []
     for number, (track, reasons) in enumerate(
         zip(result.tracks, result.reasons, strict=True)
     ):
-        gaze = {
-            one: extractor.gaze_of(track, one)
-            for one in (settings.gaze, *settings.compare)
-        }
-        head = {"mesh": track.head}
-        if BLIND in track.measured:
-            gaze[BLIND] = extractor.gaze_of(track, BLIND)
-        if OTHER_HEAD in track.measured:
-            head[OTHER_HEAD] = track.measured[OTHER_HEAD]
+        gaze, head = looks_of(extractor, track), heads_of(track)
         valid = reasons == checks.OK
         for values in (*gaze.values(), *head.values()):
             valid &= np.isfinite(values).all(-1)
@@ -90,7 +98,6 @@ def signals_of_all(
     *,
     weights: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
-    make: Callable[[ExtractSettings], ClipExtractor] = ProbingExtractor,
 ) -> tuple[list[Signals], list[dict]]:
     """Signals and manifest rows of videos, see `extraction.folder.find_videos`.
 
@@ -99,7 +106,8 @@ def signals_of_all(
     """
     videos = list(videos)
     require(bool(videos), "agreement needs at least one video, got none.")
-    extractor = make(ExtractSettings(gaze=gaze[0], compare=gaze[1:], weights=weights))
+    settings = ExtractSettings(gaze=gaze[0], compare=gaze[1:], weights=weights)
+    extractor = ProbingExtractor(settings)
     signals, rows = [], []
     for number, video in enumerate(videos, 1):
         progress(f"extracting {video.name}, {number} of {len(videos)}")
