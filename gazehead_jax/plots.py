@@ -246,8 +246,8 @@ def plot_against_truth(
       GazeheadError: no panels, matplotlib is missing, or path is not a figure's.
     """
     require(len(panels) > 0, "plot: there is nothing to draw, got no panels.")
-    columns = min(len(panels), 5)
-    lines = -(-len(panels) // columns)
+    lines = -(-len(panels) // 5)
+    columns = -(-len(panels) // lines)
     figure = _figure((2.3 * columns + 0.4, 2.5 * lines + 0.5))
     grid = figure.subplots(lines, columns, squeeze=False)
     for panel, (title, series) in zip(grid.flat, panels.items(), strict=False):

@@ -322,7 +322,7 @@ def test_a_leaked_coupling_does_not():
         iris = verdict["slopes"]["iris"]
         assert iris["plain"] > 0.25, axis
         assert abs(iris["instrument"]) < 0.15
-        assert f"{iris['leak']:+.2f} of it is leaked" in verdict["text"]
+        assert f"shared errors make {iris['leak']:.2f}° of it" in verdict["text"]
 
 
 def test_gains_that_make_estimators_disagree_are_undone():

@@ -207,9 +207,10 @@ def _text(axis: str, slopes: dict, coupling: dict, first: str) -> str:
             for head in ("mesh", OTHER_HEAD)
         )
         leak = slopes[name]["leak"]
-        word = (
-            "no leak is found" if abs(leak) < SAME else f"{leak:+.2f} of it is leaked"
-        )
+        word = "no leak is found"
+        if abs(leak) >= SAME:
+            what = "shared errors make" if leak > 0 else "noise of the mesh hides"
+            word = f"{what} {abs(leak):.2f}° of it"
         parts.append(
             f"with gaze from {name}, r is {mesh['correlation']['median']:.2f} with the "
             f"mesh's head and {other['correlation']['median']:.2f} with an independent "

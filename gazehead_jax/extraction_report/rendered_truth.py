@@ -24,7 +24,7 @@ from gazehead_jax.extraction_report.signals import (
     heads_of,
     looks_of,
 )
-from gazehead_jax.motion import gaze_in_head, head_to_matrix, matrix_to_head
+from gazehead_jax.motion import head_to_matrix, matrix_to_head
 from gazehead_jax.video import write_video
 
 # How the camera is had.
@@ -78,7 +78,7 @@ def measured(extractor: ClipExtractor, path: Path, truth: Truth) -> dict:
       yaw and roll at which a head is extracted that is drawn facing the camera;
       `gaze` (by estimator) and `heads` (by "mesh" and `OTHER_HEAD`, less its zero): axis
       → `all`, `eyes` and `head` (the frames in which all move, only the eyes by that
-      axis, only the head) → `measures.against_truth`; and `pairs`: `head` and `eye` (by
+      axis, only the head) → `measures.against_truth`; and `pairs`: `head` and `gaze` (by
       estimator), each (extracted, true) in degrees.
     """
     result = extractor(path)
@@ -127,13 +127,9 @@ def measured(extractor: ClipExtractor, path: Path, truth: Truth) -> dict:
         }
         for name, look in looks.items()
     }
-    true_eye = gaze_in_head(true_gaze, true_head)
     found["pairs"] = {
         "head": np.rad2deg([heads["mesh"], true_head]),
-        "eye": {
-            name: np.rad2deg([gaze_in_head(look, heads["mesh"]), true_eye])
-            for name, look in looks.items()
-        },
+        "gaze": {name: np.rad2deg([look, true_gaze]) for name, look in looks.items()},
     }
     return found
 

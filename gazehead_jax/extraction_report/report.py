@@ -266,7 +266,7 @@ def _yield(found: dict) -> Table:
 
 
 def _panels(report: dict) -> dict:
-    """Of the people before the camera: extracted head and eye-in-head over the truth."""
+    """Of the people before the camera: extracted head and gaze over the truth."""
     panels: dict = {}
     gaze = report["about"]["gaze"]
     for row in report["rendered"]:
@@ -275,8 +275,8 @@ def _panels(report: dict) -> dict:
             continue
         parts = [("head", row["pairs"]["head"], HEAD_AXES)]
         parts += [
-            (f"eye, {name},", pair, AXES)
-            for name, pair in row["pairs"]["eye"].items()
+            (f"gaze ({name})", pair, AXES)
+            for name, pair in row["pairs"]["gaze"].items()
             if name in gaze
         ]
         for part, (extracted, true), axes in parts:
