@@ -16,6 +16,15 @@ from gazehead_jax.robustness import LEVELS, Robustness
 # Okabe & Ito's palette: told apart with any colour vision.
 _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
 
+# What `drift.GROUPS` are called above a panel, in its order.
+_TITLES = (
+    "mean pose (% of a standard deviation)",
+    "variance (%)",
+    "jerk (%)",
+    "gaze–head correlation (× 100)",
+    "Fréchet distance, √ per feature (%)",
+)
+
 # Title of a panel → what it draws, and where it would be at best.
 _ROBUSTNESS: Mapping[str, tuple[tuple[str, ...], float | None]] = {
     "energy score (°)": (("energy_score_deg",), None),
@@ -37,7 +46,9 @@ def plot_drift(drift: Drift, path: str | os.PathLike) -> None:
     """
     figure = _figure((9.6, 5.6))
     panels = figure.subplots(2, 3, sharex=True)
-    for panel, (title, quantities) in zip(panels.flat, GROUPS.items(), strict=False):
+    for panel, title, quantities in zip(
+        panels.flat, _TITLES, GROUPS.values(), strict=False
+    ):
         reach = 1.6 * TOLERANCE
         panel.axhspan(-100 * TOLERANCE, 100 * TOLERANCE, color="0.93", linewidth=0)
         for (name, curve), colour in zip(drift.curves.items(), _COLOURS, strict=False):
@@ -52,17 +63,17 @@ def plot_drift(drift: Drift, path: str | os.PathLike) -> None:
                 linewidth=1.3,
                 label=name.replace("_", " "),
             )
-        low = 0 if title == "Fréchet" else -reach
+        low = 0 if quantities == ("frechet",) else -reach
         # A model that runs off must not make the others a flat line.
         panel.set_ylim(100 * max(low, -2), 100 * min(reach, 2))
-        panel.set_title(title)
+        panel.set_title(title, fontsize="medium")
         _tidy(panel)
     panels[0, 2].tick_params(labelbottom=True)
     panels.flat[-1].set_visible(False)
     for panel in (panels[1, 0], panels[1, 1], panels[0, 2]):
         panel.set_xlabel("minute")
     for panel in panels[:, 0]:
-        panel.set_ylabel("change against minute 1 (%)")
+        panel.set_ylabel("change against minute 1")
     _legend(figure, panels[0, 0])
     _save(figure, path)
 

@@ -76,11 +76,14 @@ class DrivingGaze:
         turns = -(-total // len(self.gaze))
         gaze = np.tile(self.gaze, (turns, 1))[:total]
         valid = np.tile(self.valid, turns)[:total]
-        view = np.lib.stride_tricks.as_strided
+
+        def view(x, shape, strides):
+            return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=False)
+
         (frame, axis), (mark,) = gaze.strides, valid.strides
         return (
-            view(gaze, (num_rows, length, 2), (step * frame, frame, axis), writeable=False),
-            view(valid, (num_rows, length), (step * mark, mark), writeable=False),
+            view(gaze, (num_rows, length, 2), (step * frame, frame, axis)),
+            view(valid, (num_rows, length), (step * mark, mark)),
         )
 
 

@@ -170,19 +170,20 @@ def robustness(
         f"{fps:g} fps.",
     )
     places = places[:: -(-len(places) // max_windows)]
-
-    truths = [
-        resample(motions[i], fps)[start : start + context + length]
-        for i, start in places
-    ]
+    recordings = {i: motions[i] for i in dict.fromkeys(i for i, _ in places)}
+    truth_of = {i: resample(motion, fps) for i, motion in recordings.items()}
+    truths = [truth_of[i][start : start + context + length] for i, start in places]
     people = [truth.subject for truth in truths]
 
     def score(name: str, level: float | int) -> tuple[dict, dict]:
-        ahead = []
-        for i, start in places:
-            rng = np.random.default_rng((seed, i))
-            gaze = _spoilt(motions[i], name, level, fps, rng)
-            ahead.append(gaze[start + context : start + context + length])
+        spoilt = {
+            i: _spoilt(motion, name, level, fps, np.random.default_rng((seed, i)))
+            for i, motion in recordings.items()
+        }
+        first = [start + context for _, start in places]
+        ahead = [
+            spoilt[i][a : a + length] for (i, _), a in zip(places, first, strict=True)
+        ]
         pasts = [truth[:context] for truth in truths]
         made = predict_all(predictor, pasts, ahead, num_samples, seed)
         scores = []
