@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import random_checkpoint
+from conftest import MODELS, random_checkpoint
 
 from gazehead_jax.drift_plots import plot_robustness
 from gazehead_jax.errors import GazeheadError
@@ -165,6 +165,7 @@ def test_it_is_written_and_drawn(found, tmp_path, capsys):
     assert (tmp_path / "r.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("kind", [*MODELS, "natural"])
 def test_any_checkpoint_runs(kind, small_dataset, monkeypatch):
     some = {"dropped": (" %", (20,)), "fps": (" fps", (10, 60))}
     monkeypatch.setattr("gazehead_jax.robustness.LEVELS", some)
