@@ -9,7 +9,8 @@ what a row loses against the clean one owes to the gaze alone.
   bias      a constant offset, in a direction of its own for each sequence
   dropped   frames that are lost one by one
   blinks    gaps of 0.1 to 0.4 s
-  fps       another rate than 30, from the recording itself
+  fps       another rate than 30, from the recording itself; between slow frames gaze is
+            interpolated, which looks one of them ahead
   latency   gaze that comes late
 """
 
