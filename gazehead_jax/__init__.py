@@ -10,10 +10,13 @@ from gazehead_jax.version import __version__ as __version__
 
 _EXPORTS = {
     "Config": "config",
+    "ExtractSettings": "extraction",
     "GazeheadError": "errors",
     "HeadStream": "sampling",
     "Motion": "motion",
     "evaluate": "evaluation",
+    "extract": "extraction",
+    "extract_clip": "extraction",
     "gaze_in_camera": "motion",
     "gaze_in_head": "motion",
     "load": "checkpoint",

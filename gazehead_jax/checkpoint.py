@@ -29,7 +29,7 @@ class Checkpoint:
 
     Attributes:
       config: the experiment that made it.
-      params: of `model.CVAE(config.model)`, NumPy arrays.
+      params: of the network, see `networks`; NumPy arrays.
       normaliser: its units.
       provenance: step, data, versions, licence: whatever the training wrote down.
     """
@@ -119,7 +119,7 @@ def read_about(facts: Mapping, folder) -> tuple[Config, Normaliser, Mapping]:
 
 
 def _check_params(config: Config, params, folder) -> None:
-    from gazehead_jax.model import init_params
+    from gazehead_jax.networks import init_params
 
     wanted = jax.eval_shape(lambda: init_params(config.model, jax.random.key(0)))
     shapes = {jax.tree_util.keystr(p): x.shape for p, x in _leaves(wanted)}

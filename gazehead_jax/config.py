@@ -25,11 +25,14 @@ class DataConfig:
     Attributes:
       dataset: builder name ("gazehead_sample", "gazehead_synthetic/clean") or the
         directory of a prepared one.
+      also: further ones that are trained on.
       fps: rate that every sequence is resampled to; the model's rate.
       horizon: frames a window predicts, after its context frames.
       stride: frames between the starts of neighbouring windows.
       min_valid: least share of valid frames in a window's horizon; its context frames
         must all be valid.
+      exclude: people to leave out of training, by the beginning of their names, as in
+        ("vr_objects:",): a whole device or source.
       mirror: also train on each window with left and right swapped.
       resident: keep the whole split on the device; "auto" does if it takes less than
         `resident_mb`.
@@ -38,10 +41,12 @@ class DataConfig:
     """
 
     dataset: str = "gazehead_sample"
+    also: tuple[str, ...] = ()
     fps: float = 5.0
     horizon: int = 12
     stride: int = 1
     min_valid: float = 0.8
+    exclude: tuple[str, ...] = ()
     mirror: bool = True
     resident: Literal["auto", "always", "never"] = "auto"
     resident_mb: int = 2048
@@ -50,9 +55,12 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The conditional VAE. The defaults are the paper's.
+    """The network. The defaults are the paper's.
 
     Attributes:
+      kind: "cvae", the conditional VAE of `model.py`, or "natural", see `natural.py`; of
+        the latter `hidden`, `latent`, `context` (frames of the past that it is warmed up
+        with), `style` and `sees` count.
       hidden: width of the GRUs.
       latent: size of z.
       head_dim: 2 for (pitch, yaw), 3 with roll.
@@ -66,8 +74,12 @@ class ModelConfig:
         the head itself.
       remat: recompute activations in the backward pass: less memory, and faster on
         CPU for long horizons.
+      style: size of the code that tells people apart; 0 for none.
+      sees: "eyes" for the gaze in the head that the model has made, "gaze" for the gaze in
+        the camera frame.
     """
 
+    kind: Literal["cvae", "natural"] = "cvae"
     hidden: int = 256
     latent: int = 128
     head_dim: Literal[2, 3] = 2
@@ -77,11 +89,13 @@ class ModelConfig:
     prior: Literal["standard", "learned"] = "standard"
     increments: bool = False
     remat: bool = False
+    style: int = 0
+    sees: Literal["eyes", "gaze"] = "eyes"
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """The evidence lower bound.
+    """The evidence lower bound ("cvae") or the energy score of rollouts ("natural").
 
     Attributes:
       beta: weight of the KL term after annealing (the paper's λ).
@@ -92,6 +106,11 @@ class LossConfig:
         of the true one (scheduled sampling).
       context_noise: standard deviation of noise on the true context heads, in units of
         the head's own standard deviation.
+      samples: rollouts of each window that the energy score compares; 1 leaves its plain
+        error.
+      smoothness: weight of the scores of acceleration and jerk.
+      gaze_noise_deg: the gaze of a window gets white noise of up to this standard
+        deviation, as estimators do.
     """
 
     beta: float = 1.0
@@ -99,6 +118,9 @@ class LossConfig:
     velocity: float = 0.0
     self_feed: float = 0.0
     context_noise: float = 0.0
+    samples: int = 2
+    smoothness: float = 1.0
+    gaze_noise_deg: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,11 +184,15 @@ class Config:
             "model.latent": 1,
             "model.context": 0,
             "model.period": 1,
+            "model.style": 0,
             "loss.beta": 0,
             "loss.beta_warmup_steps": 0,
             "loss.velocity": 0,
             "loss.self_feed": 0,
             "loss.context_noise": 0,
+            "loss.samples": 1,
+            "loss.smoothness": 0,
+            "loss.gaze_noise_deg": 0,
             "optimizer.warmup_steps": 0,
             "train.steps": 1,
             "train.batch_size": 1,
@@ -192,6 +218,23 @@ class Config:
             "config: data.horizon must be a multiple of model.period, got "
             f"{self.data.horizon} and {self.model.period}.",
         )
+        if self.model.kind == "natural":
+            require(
+                self.model.head_dim == 3 and self.model.period == 1,
+                "config: a natural model needs model.head_dim = 3 and model.period = 1, "
+                f"got {self.model.head_dim} and {self.model.period}.",
+            )
+            require(
+                self.data.horizon >= 10 and self.model.context >= 1,
+                "config: a natural model is scored on movements of 10 frames after a "
+                "past: data.horizon must be ≥ 10 and model.context ≥ 1, got "
+                f"{self.data.horizon} and {self.model.context}.",
+            )
+            require(
+                self.train.batch_size % 2 == 0,
+                "config: a natural model's windows come in pairs of one person: "
+                f"train.batch_size must be even, got {self.train.batch_size}.",
+            )
         require(
             not self.model.increments or self.model.context > 0,
             "config: model.increments needs model.context ≥ 1, got 0: there is no head "
@@ -334,6 +377,8 @@ def _flatten(values: Mapping, prefix: str = "") -> dict:
 def _convert(name: str, kind, value):
     """`value` as the field's type; a string is parsed."""
     choices = get_args(kind) if get_origin(kind) is Literal else None
+    if get_origin(kind) is tuple:
+        return _names_of(name, value)
     wanted = type(choices[0]) if choices else kind
     if isinstance(value, str) and wanted is not str:
         try:
@@ -354,3 +399,14 @@ def _convert(name: str, kind, value):
             f"config: {name} must be one of {', '.join(map(str, choices))}, got {value!r}."
         )
     return value
+
+
+def _names_of(name: str, value) -> tuple[str, ...]:
+    """A tuple of texts; one text is parted at its commas."""
+    if isinstance(value, str):
+        value = [part for part in value.split(",") if part]
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(x, str) for x in value
+    ):
+        raise GazeheadError(f"config: {name} must be names, as in a,b; got {value!r}.")
+    return tuple(value)

@@ -16,6 +16,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Bool, Int
 
+from gazehead_jax import networks
 from gazehead_jax.config import DataConfig, ModelConfig
 from gazehead_jax.errors import require
 from gazehead_jax.model import Windows
@@ -49,8 +50,11 @@ class WindowTable:
         model: ModelConfig,
         normaliser: Normaliser | None = None,
     ):
+        if data.exclude:
+            motions = [m for m in motions if not m.subject.startswith(data.exclude)]
         require(len(motions) > 0, f"{data.dataset}: the split has no sequence.")
         self.motions, self.data, self.model = motions, data, model
+        self._people: list[str] = []
         self.length = model.context + data.horizon
         tables, self._counts = [], []
         self._pass = None, None
@@ -61,10 +65,12 @@ class WindowTable:
                 starts = _admissible(motion.valid, self.length, data, model)
                 tables.append(np.stack([np.full_like(starts, i), starts], -1))
                 self._counts.append(len(motion))
+                self._people.append(motion.subject)
                 yield motion
                 if data.mirror:
                     yield mirror(motion)
 
+        normaliser = normaliser or networks.own_units(model)
         if normaliser is None:
             self.normaliser = Normaliser.fit(scan())
         else:
@@ -94,18 +100,41 @@ class WindowTable:
     def order(self, seed: int, step: int, batch_size: int) -> Int[np.ndarray, " b"]:
         """Window numbers of a step's global batch; number // 2 is mirrored if odd."""
         positions = np.arange(step * batch_size, (step + 1) * batch_size)
-        passes = positions // len(self)
+        length = len(self._shuffled(seed, 0))
+        passes = positions // length
         order = np.empty(batch_size, np.int64)
         for number in np.unique(passes):
             here = passes == number
-            order[here] = self._shuffled(seed, int(number))[positions[here] % len(self)]
+            order[here] = self._shuffled(seed, int(number))[positions[here] % length]
         return order
 
     def _shuffled(self, seed: int, number: int) -> np.ndarray:
         if self._pass[0] != (seed, number):
-            order = np.random.default_rng((seed, number)).permutation(len(self))
+            rng = np.random.default_rng((seed, number))
+            order = rng.permutation(len(self))
+            if self.model.kind == "natural":
+                order = self._in_pairs(order, rng)
             self._pass = (seed, number), order
         return self._pass[1]
+
+    def _in_pairs(self, order: np.ndarray, rng) -> np.ndarray:
+        """As many windows, each two neighbours from one person, people by the root of
+        how many windows they have: who was recorded for long must not drown the rest."""
+        people = np.unique(self._people, return_inverse=True)[1]
+        whose = people[self.sequence[self.locate_rows(order)]]
+        each = np.bincount(whose, minlength=people.max() + 1)
+        share = np.sqrt(each) / np.sqrt(each).sum()
+        pairs = [
+            np.resize(order[whose == person], (max(1, round(n)), 2))
+            for person, n in enumerate(share * len(order) / 2)
+            if each[person]
+        ]
+        pairs = np.concatenate(pairs)
+        return pairs[rng.permutation(len(pairs))].reshape(-1)
+
+    def locate_rows(self, order: np.ndarray) -> np.ndarray:
+        """Rows of `sequence` and `start` of window numbers."""
+        return order // 2 if self.data.mirror else order
 
     def normalised(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sequence i at the model's rate and in its units: gaze, head, valid."""
@@ -119,11 +148,9 @@ class WindowTable:
 
     def locate(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sequence, start and mirrored `[b]` of window numbers."""
-        if self.data.mirror:
-            order, mirrored = order // 2, order % 2 == 1
-        else:
-            mirrored = np.zeros(order.shape, bool)
-        return self.sequence[order], self.start[order], mirrored
+        rows = self.locate_rows(order)
+        mirrored = (order % 2 == 1) & self.data.mirror
+        return self.sequence[rows], self.start[rows], mirrored
 
 
 def _admissible(valid, length, data: DataConfig, model: ModelConfig) -> np.ndarray:

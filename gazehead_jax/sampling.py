@@ -17,10 +17,10 @@ import numpy as np
 from flax import struct
 from jaxtyping import Bool, Float, Int, Key, UInt32
 
+from gazehead_jax import networks
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.config import ModelConfig
 from gazehead_jax.errors import require
-from gazehead_jax.model import CVAE, Carry, Frame, initial_carry
 from gazehead_jax.motion import Array, Motion, resample
 
 CHUNK = 256
@@ -34,7 +34,7 @@ class RolloutState(struct.PyTreeNode):
       keys: one key a sample; never split or replaced.
     """
 
-    carry: Carry
+    carry: networks.Carry
     keys: Key[Array, " s"] | UInt32[Array, "s k"]
 
 
@@ -47,7 +47,10 @@ def sample_keys(seed: int, num_samples: int, first: int = 0) -> Key[Array, " s"]
 
 
 def initial_state(
-    checkpoint: Checkpoint, keys: Key[Array, " s"], context: Motion | None = None
+    checkpoint: Checkpoint,
+    keys: Key[Array, " s"],
+    context: Motion | None = None,
+    style: Float[np.ndarray, " z"] | None = None,
 ) -> RolloutState:
     """The state before the first frame.
 
@@ -55,14 +58,19 @@ def initial_state(
       checkpoint: the model.
       keys: one a sample.
       context: motion at the model's rate that has just happened; its last frames
-        condition the start. Without it the head starts from the mean pose.
+        condition the start. Without it the head starts from the mean pose, or straight
+        if the model is "natural".
+      style: of the person, the same for all samples; drawn for each when left out.
 
     Raises:
-      GazeheadError: the context is at another rate or shorter than the model needs.
+      GazeheadError: the context is at another rate or shorter than the model needs, or
+        the style is not of the model's size.
     """
     c, n = checkpoint.config.model, checkpoint.normaliser
-    head, gaze = np.zeros((c.context, c.head_dim)), np.zeros((c.context, 2))
-    valid = np.ones(c.context, bool)
+    # A natural model takes as much of the past as there is.
+    length = 0 if c.kind == "natural" else c.context
+    head, gaze = np.zeros((length, c.head_dim)), np.zeros((length, 2))
+    valid = np.ones(length, bool)
     if context is not None and c.context:
         fps = checkpoint.config.data.fps
         require(
@@ -75,7 +83,27 @@ def initial_state(
         valid = last.valid
     tile = lambda x: jnp.broadcast_to(jnp.asarray(x)[None], (len(keys), *x.shape))
     head, gaze = tile(head.astype(np.float32)), tile(gaze.astype(np.float32))
-    return RolloutState(carry=initial_carry(c, head, gaze, tile(valid)), keys=keys)
+    carry = networks.start(
+        c,
+        jax.tree.map(jnp.asarray, checkpoint.params),
+        gaze,
+        head,
+        tile(valid),
+        _styles(c, keys, style),
+    )
+    return RolloutState(carry=carry, keys=keys)
+
+
+def _styles(config: ModelConfig, keys, style) -> Float[Array, "s z"]:
+    if style is not None:
+        require(
+            np.shape(style) == (config.style,),
+            f"a style of this model has {config.style} numbers, got {np.shape(style)}.",
+        )
+        return jnp.tile(jnp.asarray(style, jnp.float32)[None], (len(keys), 1))
+    # Apart from the keys of all periods.
+    apart = jax.vmap(lambda k: jax.random.fold_in(k, 0xFFFFFFFF))(keys)
+    return jax.vmap(lambda k: jax.random.normal(k, (config.style,)))(apart)
 
 
 def _noise(
@@ -84,9 +112,10 @@ def _noise(
     """Standard normals of frames t0 … t0 + length - 1: one draw a period."""
     first = t0 // config.period
     periods = first + jnp.arange((length - 1) // config.period + 2)
+    width = networks.noise_width(config)
 
     def draw(key, period):
-        return jax.random.normal(jax.random.fold_in(key, period), (config.latent,))
+        return jax.random.normal(jax.random.fold_in(key, period), (width,))
 
     drawn = jax.vmap(lambda p: jax.vmap(lambda k: draw(k, p))(keys))(periods)
     return drawn[(t0 + jnp.arange(length)) // config.period - first]
@@ -99,21 +128,18 @@ def rollout_chunk(
     state: RolloutState,
     gaze: Float[Array, "s t 2"],
     valid: Bool[Array, "s t"],
+    temperature: Float[Array, ""] | float = 1.0,
 ) -> tuple[RolloutState, Float[Array, "s t d"]]:
     """`lax.scan` of the model's step over one chunk, in the normaliser's units."""
-    model = CVAE(config)
     length = gaze.shape[1]
-    frames = Frame(
-        gaze=jnp.swapaxes(gaze, 0, 1),
-        valid=jnp.swapaxes(valid, 0, 1),
-        noise=_noise(state.keys, config, state.carry.t, length),
+    frames = (
+        jnp.swapaxes(gaze, 0, 1),
+        jnp.swapaxes(valid, 0, 1),
+        temperature * _noise(state.keys, config, state.carry.t, length),
     )
 
     def body(carry, frame):
-        carry, prediction = model.apply(
-            {"params": params}, carry, frame, method=CVAE.step
-        )
-        return carry, prediction.head
+        return networks.step(config, params, carry, *frame)
 
     carry, heads = jax.lax.scan(body, state.carry, frames)
     return state.replace(carry=carry), jnp.swapaxes(heads, 0, 1)

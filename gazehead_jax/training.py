@@ -19,10 +19,11 @@ from gazehead_jax import parallel
 from gazehead_jax.build import load_split
 from gazehead_jax.config import Config
 from gazehead_jax.data import WindowTable, fixed_windows, make_reader
+from gazehead_jax.energy import energy_loss
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.losses import beta_schedule, elbo_loss
-from gazehead_jax.model import init_params
 from gazehead_jax.motion import Array
+from gazehead_jax.networks import init_params
 from gazehead_jax.reporting import Report
 from gazehead_jax.run_guard import exclusive, sigterm_as_request
 from gazehead_jax.version import __version__
@@ -97,6 +98,16 @@ def init_state(config: Config) -> TrainState:
     )
 
 
+def window_loss(config: Config, params, windows, key, rows, beta, *, paired=True):
+    """The loss of each window and its parts, by the kind of network.
+
+    `paired` says that the windows of a batch come in pairs of one person.
+    """
+    if config.model.kind == "natural":
+        return energy_loss(config, params, windows, key, rows, paired)
+    return elbo_loss(config, params, windows, key, rows, beta)
+
+
 def make_train_step(config: Config, materialise):
     """`(state, data, (payload, rows), axis_name) -> (state, diagnostics [steps])`.
 
@@ -114,7 +125,7 @@ def make_train_step(config: Config, materialise):
         beta = jnp.asarray(beta_at(state.step), jnp.float32)
 
         def loss_fn(params):
-            loss, diagnostics = elbo_loss(config, params, windows, key, rows, beta)
+            loss, diagnostics = window_loss(config, params, windows, key, rows, beta)
             return loss.mean(), jax.tree.map(jnp.mean, diagnostics)
 
         (loss, diagnostics), grads = jax.value_and_grad(loss_fn, has_aux=True)(
@@ -144,7 +155,9 @@ def make_evaluate(config: Config, windows):
 
     @jax.jit
     def evaluate(params, windows):
-        loss, diagnostics = elbo_loss(config, params, windows, key, rows, beta)
+        loss, diagnostics = window_loss(
+            config, params, windows, key, rows, beta, paired=False
+        )
         return jax.tree.map(jnp.mean, {"loss": loss, **diagnostics})
 
     return lambda params: {k: float(v) for k, v in evaluate(params, windows).items()}
@@ -181,9 +194,9 @@ def train(
     spread = parallel.Parallel(config.train.parallel, config.train.batch_size)
     # Data first: a workdir is made only for a run that can start.
     table = WindowTable(
-        load_split(config.data.dataset, "train", data_dir), config.data, config.model
+        _load(config.data, "train", data_dir), config.data, config.model
     )
-    validation_split = load_split(config.data.dataset, "validation", data_dir)
+    validation_split = _load(config.data, "validation", data_dir)
     # One process of several holds the lock for all.
     first = jax.process_index() == 0
     lock = exclusive(workdir) if first else contextlib.nullcontext()
@@ -211,6 +224,15 @@ def train(
         ):
             step, loss, interrupted = run.loop(state, start, report, stop)
     return TrainResult(workdir, step, loss, interrupted)
+
+
+def _load(data, split: str, data_dir):
+    """The motions of a split, of all the datasets that are meant."""
+    first = load_split(data.dataset, split, data_dir)
+    if not data.also:
+        return first
+    rest = [load_split(name, split, data_dir) for name in data.also]
+    return [motion for motions in (first, *rest) for motion in motions]
 
 
 class _Run:

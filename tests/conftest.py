@@ -38,6 +38,16 @@ MODELS = {
     },
     "no_temporal": {"model.period": 1, "model.context": 0},
 }
+# Another network: what samplers and training promise, they promise of it too.
+NATURAL = {
+    "model.kind": "natural",
+    "data.horizon": 12,
+    "model.period": 1,
+    "model.context": 4,
+    "model.head_dim": 3,
+    "model.style": 2,
+    "loss.self_feed": 1.0,
+}
 
 
 def tiny_config(kind: str, **changes):
@@ -57,7 +67,7 @@ def tiny_config(kind: str, **changes):
         "optimizer.learning_rate": 1e-3,
         "loss.beta_warmup_steps": 10,
     }
-    return override(Config(), small | MODELS[kind] | changes)
+    return override(Config(), small | ({**MODELS, "natural": NATURAL}[kind]) | changes)
 
 
 @pytest.fixture(params=list(MODELS))
@@ -75,13 +85,14 @@ def tiny_checkpoint(kind):
 def random_checkpoint(kind: str):
     import numpy as np
 
+    from gazehead_jax import networks
     from gazehead_jax.checkpoint import Checkpoint
-    from gazehead_jax.model import init_params
     from gazehead_jax.motion import Normaliser
 
     config = tiny_config(kind)
-    params = jax.tree.map(np.asarray, init_params(config.model, jax.random.key(3)))
-    normaliser = Normaliser(
+    params = networks.init_params(config.model, jax.random.key(3))
+    params = jax.tree.map(np.asarray, params)
+    normaliser = networks.own_units(config.model) or Normaliser(
         gaze_mean=np.array([0.02, 0.0]),
         gaze_std=np.array([0.1, 0.2]),
         head_mean=np.array([-0.05, 0.0, 0.0]),

@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_checkpoint
+from conftest import MODELS, random_checkpoint
 
-from gazehead_jax import sampling
+from gazehead_jax import networks, sampling
 from gazehead_jax.errors import GazeheadError
-from gazehead_jax.model import CVAE, Frame
 from gazehead_jax.motion import Motion
 from gazehead_jax.sampling import (
     HeadStream,
@@ -19,6 +18,11 @@ from gazehead_jax.sampling import (
     sample,
     sample_keys,
 )
+
+
+@pytest.fixture(params=[*MODELS, "natural"])
+def kind(request) -> str:
+    return request.param
 
 
 def heads(motions) -> np.ndarray:
@@ -31,24 +35,19 @@ def test_scan_is_a_python_loop(tiny_checkpoint, gaze_motion):
     state = initial_state(tiny_checkpoint, sample_keys(7, 2))
     carry, expected = state.carry, []
     step = jax.jit(
-        lambda carry, frame: CVAE(c).apply(
-            {"params": tiny_checkpoint.params}, carry, frame, method=CVAE.step
-        )
+        lambda carry, *frame: networks.step(c, tiny_checkpoint.params, carry, *frame)
     )
+    width = networks.noise_width(c)
     for t in range(len(gaze_motion)):
         noise = jnp.stack(
             [
-                jax.random.normal(jax.random.fold_in(key, t // c.period), (c.latent,))
+                jax.random.normal(jax.random.fold_in(key, t // c.period), (width,))
                 for key in state.keys
             ]
         )
-        frame = Frame(
-            gaze=jnp.broadcast_to(n.gaze(gaze_motion.gaze[t]), (2, 2)),
-            valid=jnp.full(2, bool(gaze_motion.valid[t])),
-            noise=noise,
-        )
-        carry, prediction = step(carry, frame)
-        expected.append(n.head_inverse(np.asarray(prediction.head)))
+        gaze = jnp.broadcast_to(n.gaze(gaze_motion.gaze[t]), (2, 2))
+        carry, head = step(carry, gaze, jnp.full(2, bool(gaze_motion.valid[t])), noise)
+        expected.append(n.head_inverse(np.asarray(head)))
     np.testing.assert_allclose(got[..., : c.head_dim], np.stack(expected, 1), atol=1e-5)
     if c.head_dim == 2:
         assert not got[..., 2].any()
@@ -110,6 +109,8 @@ def test_gaze_during_a_blink_is_never_used(tiny_checkpoint, gaze_motion):
 
 
 def test_the_last_valid_gaze_stands_in_for_a_blink(tiny_checkpoint, gaze_motion):
+    if tiny_checkpoint.config.model.kind == "natural":
+        pytest.skip("a natural model also sees that the eyes are closed")
     held = gaze_motion.gaze.copy()
     held[20:23] = held[19]
     open_eyes = Motion(held, None, 5)
@@ -124,7 +125,7 @@ def test_the_last_valid_gaze_stands_in_for_a_blink(tiny_checkpoint, gaze_motion)
 def test_any_number_may_stand_in_for_a_blink(gaze_motion, rubbish):
     gaze = np.where(gaze_motion.valid[:, None], gaze_motion.gaze, rubbish)
     marked = Motion(gaze, None, 5, gaze_motion.valid)
-    for kind in ("window", "frame"):
+    for kind in ("window", "frame", "natural"):
         checkpoint = random_checkpoint(kind)
         a, b = heads(sample(checkpoint, gaze_motion)), heads(sample(checkpoint, marked))
         np.testing.assert_array_equal(a, b)

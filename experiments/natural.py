@@ -1,0 +1,42 @@
+"""The natural model, to use: 30 fps, live, with a style, trained on its own rollouts.
+
+gazehead train --config experiments/natural.py --workdir runs/natural
+"""
+
+from gazehead_jax.config import (
+    Config,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
+
+
+def get_config() -> Config:
+    return Config(
+        name="natural",
+        data=DataConfig(
+            dataset="eyehead_recordings/converted", fps=30.0, horizon=75, stride=5
+        ),
+        model=ModelConfig(
+            kind="natural",
+            hidden=128,
+            latent=8,
+            head_dim=3,
+            context=30,
+            period=1,
+            style=2,
+        ),
+        loss=LossConfig(self_feed=1.0, samples=2, gaze_noise_deg=1.0),
+        optimizer=OptimizerConfig(
+            learning_rate=2e-3, schedule="cosine", warmup_steps=100
+        ),
+        train=TrainConfig(
+            steps=6000,
+            batch_size=48,
+            log_every=250,
+            eval_every=500,
+            checkpoint_every=500,
+        ),
+    )

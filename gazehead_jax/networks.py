@@ -1,0 +1,87 @@
+"""What training and sampling ask of any network: parameters, a start, a step, noise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from gazehead_jax import model, natural
+from gazehead_jax.config import ModelConfig
+from gazehead_jax.motion import Array, Normaliser
+
+Carry = model.Carry | natural.Carry
+
+
+def init_params(config: ModelConfig, key: jax.Array) -> dict:
+    """Fresh parameters."""
+    return _of(config).init_params(config, key)
+
+
+def noise_width(config: ModelConfig) -> int:
+    """Standard normals that a period of the network takes."""
+    if config.kind == "natural":
+        return natural.noise_width(config)
+    return config.latent
+
+
+def own_units(config: ModelConfig) -> Normaliser | None:
+    """The units of a network that has its own; None if they are those of its data."""
+    if config.kind == "natural":
+        return Normaliser(np.zeros(2), np.ones(2), np.zeros(3), np.ones(3))
+    return None
+
+
+def start(
+    config: ModelConfig,
+    params,
+    gaze: Float[Array, "b c 2"],
+    head: Float[Array, "b c d"],
+    valid: Bool[Array, "b c"],
+    style: Float[Array, "b s"],
+) -> Carry:
+    """The memory after c frames of the past, in the network's units.
+
+    Without any (c = 0) a natural head is at rest and straight, and a cvae's context is
+    the mean head.
+    """
+    if config.kind == "cvae":
+        return model.initial_carry(config, head, gaze, valid)
+    b, c = valid.shape
+    first = head[:, 0] if c else jnp.zeros((b, 3))
+    carry = natural.start(config, first, style)
+    if not c:
+        return carry
+    frames = natural.Frame(
+        gaze=gaze,
+        valid=valid,
+        noise=jnp.zeros((b, c, natural.noise_width(config))),
+        head=head,
+        force=valid,
+    )
+    carry, _ = natural.Natural(config).apply({"params": params}, carry, frames)
+    return carry.replace(t=jnp.zeros((), jnp.int32))
+
+
+def step(
+    config: ModelConfig,
+    params,
+    carry: Carry,
+    gaze: Float[Array, "b 2"],
+    valid: Bool[Array, " b"],
+    noise: Float[Array, "b n"],
+) -> tuple[Carry, Float[Array, "b d"]]:
+    """One frame: the memory and the head after it."""
+    if config.kind == "natural":
+        frame = natural.Frame(gaze=gaze, valid=valid, noise=noise)
+        return natural.Natural(config).apply(
+            {"params": params}, carry, frame, method=natural.Natural.step
+        )
+    frame = model.Frame(gaze=gaze, valid=valid, noise=noise)
+    carry, prediction = model.CVAE(config).apply(
+        {"params": params}, carry, frame, method=model.CVAE.step
+    )
+    return carry, prediction.head
+
+
+def _of(config: ModelConfig):
+    return natural if config.kind == "natural" else model
