@@ -27,6 +27,7 @@ FLOORS = [
     ],
     [
         "metrics",
+        "bands",
         "simulator",
         "model",
         "natural",
@@ -55,7 +56,6 @@ FLOORS = [
         "training",
         "two_sample",
         "evaluation",
-        "bands",
         "goals",
         "scorecard",
         "driving_gaze",
