@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from gazehead_jax.bands import EDGES, Band
 from gazehead_jax.coordination import Shifts, head_share
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.files import atomic_path
@@ -149,6 +150,78 @@ def plot_head_share(
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     panels[0].set_ylabel("head movement with it (°)\n(dotted: head does it all)")
     _save(figure, path)
+
+
+def plot_bands(
+    domains: Mapping[
+        str, tuple[Mapping[str, Band], Mapping[str, Mapping[str, np.ndarray]]]
+    ],
+    path: str | os.PathLike,
+) -> None:
+    """Lag, head share and main sequence of methods in the real people's bands.
+
+    A row of panels for each domain and axis. Dots are in the bins that are judged.
+
+    Args:
+      domains: title → (bands, method → curve → values); the method "real" is drawn as
+        such. See `bands`.
+      path: where to write.
+
+    Raises:
+      GazeheadError: no domains, matplotlib is missing, or path is not a figure's.
+    """
+    require(len(domains) > 0, "plot: there is nothing to draw, got no domains.")
+    labels = {
+        "lag": ("head behind gaze (ms)", "share of 10 s pieces", 1e3),
+        "head_share": ("gaze shift (°)", "Δhead / Δgaze", 1.0),
+        "main_sequence": ("head movement (°)", "peak speed (°/s)", 1.0),
+    }
+    kinds = list(EDGES)
+    figure = _figure((11.0, 2.5 * 2 * len(domains) + 0.5))
+    grid = figure.subplots(2 * len(domains), len(kinds), squeeze=False)
+    for i, (title, (bounds, methods)) in enumerate(domains.items()):
+        for j, axis in enumerate(GAZE_CHANNELS):
+            for kind, panel in zip(kinds, grid[2 * i + j], strict=True):
+                across, up, scale = labels[kind]
+                name = f"{kind}_{axis}"
+                _band_panel(panel, name, bounds.get(name), methods, scale)
+                panel.set_xlabel(across)
+                panel.set_ylabel(f"{axis}: {up}")
+            grid[2 * i, 0].set_title(title, loc="left")
+    _legend(figure, *grid.flat)
+    _save(figure, path)
+
+
+def _band_panel(panel, name: str, band: Band | None, methods, scale: float) -> None:
+    edges = np.array(EDGES[name.rpartition("_")[0]]) * scale
+    # Bins are of unequal width: they stand side by side, with their edges for ticks.
+    place = np.arange(len(edges) - 1) + 0.5
+    judged = band.judged if band else np.ones(len(place), bool)
+    if band:
+        panel.fill_between(
+            place,
+            band.low,
+            band.high,
+            color=_REAL,
+            alpha=0.15,
+            linewidth=0,
+            label="90 % band of real people",
+        )
+    colours = itertools.cycle((_GENERATED, _GAZE, _SPARE, "#CC79A7"))
+    for method, curves in methods.items():
+        real = method == "real"
+        panel.plot(
+            place,
+            curves[name],
+            color=_REAL if real else next(colours),
+            linewidth=2 if real else 1.2,
+            marker="o",
+            markevery=np.flatnonzero(judged).tolist(),
+            markersize=4,
+            label=method.replace("_", " "),
+        )
+    panel.set_xticks(np.arange(len(edges)), [f"{e:g}" for e in edges], fontsize=7)
+    _tidy(panel)
 
 
 def plot_training(log_path: str | os.PathLike, path: str | os.PathLike) -> None:

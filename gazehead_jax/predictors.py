@@ -14,7 +14,7 @@ import numpy as np
 from gazehead_jax.baselines import Baseline
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.motion import Motion
-from gazehead_jax.sampling import initial_state, rollout, sample_keys
+from gazehead_jax.sampling import initial_state, rollout, sample, sample_keys
 
 Predictor = Callable[[Motion, Motion, int, int], np.ndarray]
 
@@ -89,9 +89,48 @@ class ModelPredictor:
         return heads.reshape(len(motions), num_samples, *heads.shape[1:])
 
 
-def model_predictor(checkpoint: Checkpoint) -> ModelPredictor:
-    """The checkpoint as a predictor."""
-    return ModelPredictor(checkpoint)
+def model_predictor(
+    checkpoint: Checkpoint, fps: float | None = None
+) -> ModelPredictor | Predictor:
+    """The checkpoint as a predictor of motions at its own rate, or at another.
+
+    At another rate its heads are brought to that of the motions as `sampling.sample`
+    does, which lets a slower model look up to two of its frames ahead.
+    """
+    own = checkpoint.config.data.fps
+    if fps is None or abs(fps - own) < 1e-3 * own:
+        return ModelPredictor(checkpoint)
+
+    def predict(context: Motion, motion: Motion, num_samples: int, seed: int):
+        c = checkpoint.config.model
+        past = None
+        if c.context:
+            # Its frames just before the motion, the nearest one a period away.
+            back = np.round(np.arange(c.context, 0, -1) * fps / own).astype(int)
+            frames = len(context) - back
+            past = Motion(
+                gaze=context.gaze[frames],
+                head=context.require_head()[frames],
+                fps=own,
+                valid=context.valid[frames],
+            )
+        made = sample(
+            checkpoint,
+            motion,
+            num_samples=num_samples,
+            seed=seed,
+            context=past,
+            chunk=16,
+        )
+        return np.stack([m.require_head() for m in made])[..., : c.head_dim]
+
+    return predict
+
+
+def frames_before(checkpoint: Checkpoint, fps: float) -> int:
+    """Frames at `fps` that a checkpoint needs to see before it begins."""
+    c = checkpoint.config
+    return round(c.model.context * fps / c.data.fps)
 
 
 def predict_all(

@@ -1,4 +1,4 @@
-"""Tables for the terminal and for Markdown; those of an evaluation."""
+"""Tables for the terminal and for Markdown; those of an evaluation and a scorecard."""
 
 import math
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gazehead_jax.evaluation import Evaluation
 from gazehead_jax.files import atomic_path
+from gazehead_jax.scorecard import Domain, Scorecard
 
 # Heading → (metrics shown in one cell, digits). The first table has the paper's form.
 TABLES: Mapping[str, Mapping[str, tuple[tuple[str, ...], int]]] = {
@@ -60,6 +61,40 @@ TABLES: Mapping[str, Mapping[str, tuple[tuple[str, ...], int]]] = {
 }
 
 
+# The scorecard's tables of all methods, in the same form.
+METHOD_TABLES: Mapping[str, Mapping[str, tuple[tuple[str, ...], int]]] = {
+    "Every method: windows": {
+        "energy score ° ↓": (("energy_score_deg",), 2),
+        "corr. over shuffled, pitch / yaw": (
+            ("margin_correlation_pitch", "margin_correlation_yaw"),
+            2,
+        ),
+        "of velocity": (
+            ("margin_velocity_correlation_pitch", "margin_velocity_correlation_yaw"),
+            2,
+        ),
+        "jerk / real": (("jerk_ratio",), 2),
+        "variance / real, pitch / yaw / roll": (
+            ("variance_ratio_pitch", "variance_ratio_yaw", "variance_ratio_roll"),
+            2,
+        ),
+        "in 90 % interval": (
+            ("coverage90_pitch", "coverage90_yaw", "coverage90_roll"),
+            2,
+        ),
+    },
+    "Every method: whole sequences, share of bins in the real band (pitch / yaw)": {
+        "lag": (("inside_lag_pitch", "inside_lag_yaw"), 2),
+        "head share": (("inside_head_share_pitch", "inside_head_share_yaw"), 2),
+        "main sequence": (
+            ("inside_main_sequence_pitch", "inside_main_sequence_yaw"),
+            2,
+        ),
+        "two-sample accuracy ↓": (("accuracy",), 2),
+    },
+}
+
+
 def table_rows(evaluation: Evaluation, title: str) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of one of `TABLES`, as text; undefined is a dash."""
     columns = TABLES[title]
@@ -106,6 +141,78 @@ def save_tables(evaluation: Evaluation, path: str | Path) -> None:
 def print_tables(evaluation: Evaluation) -> None:
     """Prints all tables to the terminal."""
     show(caption(evaluation), _known_tables(evaluation))
+
+
+def save_scorecard(card: Scorecard, path: str | Path) -> None:
+    """Writes a scorecard as JSON to `path`, and its tables as Markdown beside it.
+
+    Raises:
+      GazeheadError: the place cannot be written.
+    """
+    card.save(path)
+    with atomic_path(Path(path).with_suffix(".md")) as temporary:
+        temporary.write_text(scorecard_markdown(card))
+
+
+def print_scorecard(card: Scorecard) -> None:
+    """Prints a scorecard to the terminal."""
+    for name, domain in card.domains.items():
+        show(_domain_caption(card, name, domain), _domain_tables(card, domain))
+
+
+def scorecard_markdown(card: Scorecard) -> str:
+    """All tables of all domains."""
+    parts = []
+    for name, domain in card.domains.items():
+        parts.append(_domain_caption(card, name, domain))
+        parts += [markdown_table(*table) for table in _domain_tables(card, domain)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _domain_caption(card: Scorecard, name: str, domain: Domain) -> str:
+    about, a = card.about, domain.about
+    trained = ", ".join(f"{m} on {data}" for m, data in about["trained_on"].items())
+    only = f", only {about['device']}" if about["device"] else ""
+    return (
+        f"{name}, {about['split']} split{only}: {a['people']} people, {a['windows']} "
+        f"windows of {a['window_s']:g} s and {a['minutes']:.0f} min of whole sequences "
+        f"at {about['fps']:g} fps, {about['num_samples']} samples each; {about['date']}. "
+        f"Trained: {trained}."
+    )
+
+
+def _domain_tables(
+    card: Scorecard, domain: Domain
+) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    for model in card.models:
+        lines = []
+        for goal in domain.goals[model]:
+            interval = "–"
+            if goal.interval:
+                interval = " … ".join(number(x, 2) for x in goal.interval)
+            value = number(goal.value, 2)
+            lines.append(
+                [goal.name, value, interval, goal.wanted, goal.verdict, goal.note]
+            )
+        met, of = _count(domain, model)
+        head = ["goal", "value", "95 % interval", "wanted", "verdict", "note"]
+        yield f"{model}: {met} of {of} goals met", head, lines
+    for title, columns in METHOD_TABLES.items():
+        lines = []
+        for method, row in domain.rows.items():
+            cells = [method.replace("_", " "), "–"]
+            if method in domain.goals:
+                cells[1] = "{} / {}".format(*_count(domain, method))
+            for keys, digits in columns.values():
+                parts = [number(row.get(key), digits) for key in keys]
+                cells.append(" / ".join(parts) if set(parts) != {"–"} else "–")
+            lines.append(cells)
+        yield title, ["method", "goals met", *columns], lines
+
+
+def _count(domain: Domain, method: str) -> tuple[int, int]:
+    verdicts = [goal.verdict for goal in domain.goals[method]]
+    return verdicts.count("met"), len(verdicts)
 
 
 def markdown_table(
