@@ -341,6 +341,23 @@ def test_gains_that_make_estimators_disagree_are_undone():
         assert verdict["text"].endswith("they agree.")
 
 
+def test_what_a_head_input_adds_is_told():
+    """A network that adds .4 of the head it is told of, whatever the eyes do."""
+    clips = clips_of(12, 0.0)
+    for clip in clips:
+        clip.gaze["adas"] += 0.4 * clip.head["mesh"][:, :2]
+    rendered = rendered_gains(
+        **{"iris": (1.0, 1.0), "adas": (1.0, 1.0), signals.BLIND: (1.0, 1.0)}
+    )
+    found = agreement.verdict_of(agreement.coupling_of(clips), rendered, "iris")
+    for verdict in found.values():
+        more = np.subtract(
+            *(verdict["slopes"][n]["corrected"] for n in ("adas", signals.BLIND))
+        )
+        assert more == pytest.approx(0.4, abs=0.05)
+        assert verdict["text"].endswith(f"its head input adds {more:.2f}°.")
+
+
 def test_without_rendered_gains_nothing_is_corrected():
     verdict = agreement.verdict_of(agreement.coupling_of(clips_of(5, 0.0)), [], "iris")
     assert np.isnan(verdict["yaw"]["slopes"]["iris"]["corrected"])

@@ -1,7 +1,7 @@
 """Do independent estimators agree, and is the coupling of gaze and head the person's?
 
 Gaze and head from one landmark mesh share the mesh's errors: a head that is measured too
-far to the left takes the gaze along, and both seem coupled. Three things tell whether a
+far to the left takes the gaze along, and both seem coupled. Four things tell whether a
 coupling is the person's:
 
 - correlations of every gaze with every head, on what moves within seconds (posture taken
@@ -9,6 +9,8 @@ coupling is the person's:
 - the slope of gaze on head, plainly (errors that both share push it towards 1, noise of
   the head towards 0), and through a head-pose network as an instrument, which shares
   neither: the difference is what leaks;
+- the same with a gaze network that is told nothing of the head: what its head input adds
+  beyond what it adds on rendered people is its habit, not the person's;
 - that slope once more, corrected by how the estimator extracts rendered people: an
   estimator that loses some of the eyes' or the head's movement makes or hides coupling
   without any noise. If estimators disagree before and agree after, that was why.
@@ -232,6 +234,11 @@ def _text(axis: str, slopes: dict, coupling: dict, first: str) -> str:
                 f"the estimators disagree by {apart:.2f}°; corrected for their gains on "
                 f"rendered people ({said}) {how}"
             )
+    blind, told = (slopes.get(n, {}).get("corrected", np.nan) for n in (BLIND, "adas"))
+    if np.isfinite(blind) and np.isfinite(told):
+        more = told - blind
+        word = "its head input adds" if abs(more) >= SAME else "its head input changes"
+        parts.append(f"adas that is told no head says {blind:.2f}°: {word} {more:.2f}°")
     return "; ".join(parts) + "."
 
 
