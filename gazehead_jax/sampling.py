@@ -83,7 +83,7 @@ def initial_state(
         valid = last.valid
     tile = lambda x: jnp.broadcast_to(jnp.asarray(x)[None], (len(keys), *x.shape))
     head, gaze = tile(head.astype(np.float32)), tile(gaze.astype(np.float32))
-    carry = networks.start(
+    carry = _start(
         c,
         jax.tree.map(jnp.asarray, checkpoint.params),
         gaze,
@@ -92,6 +92,9 @@ def initial_state(
         _styles(c, keys, style),
     )
     return RolloutState(carry=carry, keys=keys)
+
+
+_start = jax.jit(networks.start, static_argnums=0)
 
 
 def _styles(config: ModelConfig, keys, style) -> Float[Array, "s z"]:
