@@ -152,10 +152,12 @@ def accuracy(found: TwoSample | None, floor: TwoSample | None, about: Mapping) -
     if found is None:
         why = TOO_SLOW if about["coarse"] else "fewer than two people"
         return Goal(title, np.nan, None, wanted, "open", why)
-    interval = None
-    if len(found.people) >= MIN_PEOPLE:
-        each = [{"x": share} for share in found.people.values()]
-        interval = metrics.bootstrap(each)["x"]
-    verdict = "met" if found.accuracy <= ACCURACY else "missed"
     note = f"real against real {floor.accuracy:.2f}"
+    if len(found.people) < MIN_PEOPLE:
+        # Too little to learn from: that nothing is told apart says nothing.
+        text = f"{len(found.people)} people: too few to learn from"
+        return Goal(title, found.accuracy, None, wanted, "open", f"{note}; {text}")
+    each = [{"x": share} for share in found.people.values()]
+    interval = metrics.bootstrap(each)["x"]
+    verdict = "met" if found.accuracy <= ACCURACY else "missed"
     return Goal(title, found.accuracy, interval, wanted, verdict, note)

@@ -21,7 +21,7 @@ sequences have a true past too, but then the model feeds on itself for as long a
 last.
 
 Intervals are 95 %, over people drawn with replacement. With fewer than five people there
-are none, and what needs one is left open.
+are none, and what needs one is left open; so are bands and the two-sample test.
 """
 
 import dataclasses

@@ -18,6 +18,7 @@ from gazehead_jax.errors import GazeheadError
 from gazehead_jax.motion import Motion, resample
 from gazehead_jax.predictors import baseline_predictor
 from gazehead_jax.scorecard import Method
+from gazehead_jax.two_sample import TwoSample
 
 FPS = 30.0
 PAST = 30
@@ -223,6 +224,21 @@ def test_window_goals_are_met_at_their_bounds():
     found = goals.windows(row | worse, {}, 3)
     assert [g.verdict for g in found].count("missed") == 5
     assert [g.note for g in found].count("not defined") == 1
+
+
+def test_the_two_sample_goal_needs_people():
+    fine, slow = {"coarse": False}, {"coarse": True}
+    found = lambda accuracy, n: TwoSample(
+        accuracy, {f"p{i}": accuracy for i in range(n)}, 50
+    )
+    goal = goals.accuracy(found(0.6, 5), found(0.5, 5), fine)
+    assert (goal.verdict, goal.interval) == ("met", (0.6, 0.6))
+    assert goals.accuracy(found(0.61, 5), found(0.5, 5), fine).verdict == "missed"
+    few = goals.accuracy(found(0.5, 3), found(0.5, 3), fine)
+    assert (few.verdict, few.interval, few.value) == ("open", None, 0.5)
+    assert "3 people" in few.note
+    assert goals.accuracy(None, None, fine).note == "fewer than two people"
+    assert goals.accuracy(None, None, slow).note == goals.TOO_SLOW
 
 
 AXES = ("pitch", "yaw", "roll")
