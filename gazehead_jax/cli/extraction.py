@@ -1,8 +1,10 @@
 """Commands that turn face video into motions."""
 
 import sys
+from pathlib import Path
 
 from gazehead_jax.cli.common import add_weights_dir
+from gazehead_jax.errors import require
 
 
 def add_commands(add) -> None:
@@ -42,6 +44,20 @@ def add_commands(add) -> None:
     p.add_argument("--preview", action="store_true", help="also draw what was found")
     add_weights_dir(p)
 
+    p = add(
+        "evaluate-extraction",
+        _evaluate_extraction,
+        "report whether extraction can be trusted",
+    )
+    p.add_argument("--videos", help="real videos: a file, folder or glob pattern")
+    p.add_argument(
+        "--gaze", default="iris,adas", help="estimators; the first makes motions"
+    )
+    p.add_argument(
+        "--out", help="write .json; tables as .md and a figure as .png beside"
+    )
+    add_weights_dir(p)
+
 
 def _extract(args) -> int:
     from gazehead_jax.extraction import ExtractSettings, extract
@@ -72,3 +88,27 @@ def _extract(args) -> int:
         )
     print_summary(summary, args.out)
     return 0 if summary["motions"] else 2
+
+
+def _evaluate_extraction(args) -> None:
+    from gazehead_jax.extraction_report.report import (
+        evaluate_extraction,
+        print_report,
+        save_report,
+    )
+
+    if args.out:  # before the long run
+        require(
+            Path(args.out).suffix == ".json",
+            f"{args.out}: the report is written as .json, got "
+            f"{Path(args.out).suffix!r}.",
+        )
+    report = evaluate_extraction(
+        tuple(args.gaze.split(",")),
+        args.videos,
+        weights=args.weights,
+        progress=lambda text: print(text, file=sys.stderr),
+    )
+    print_report(report)
+    if args.out:
+        print(*save_report(report, args.out), sep="\n")

@@ -4,6 +4,12 @@ An eyeball whose centre lies behind the middle of the eye's corners; the iris ce
 seen on its sphere, gives the direction. Both eyes are averaged first: what remains is
 the gaze of one eye between the two, without vergence and without the angle between the
 optical and the visual axis.
+
+On rendered people (`gazehead evaluate-extraction`) yaw has .81 of the eye's range and .69
+of a gaze that moves with the head, pitch .46 and .29. The constants below were not
+corrected for it: with the iris at .9 and the eyeball .5 deep rendered yaw comes to .92 and
+.87, but on 40 real clips the agreement with an appearance-based network falls (camera yaw
+r .54 → .50), and the drawn lids hide too much of the iris to judge pitch.
 """
 
 import dataclasses
