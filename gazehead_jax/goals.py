@@ -63,7 +63,8 @@ def energy(
 ) -> Goal:
     """Whether a method's energy score is below that of every other.
 
-    Windows are paired: what is averaged is rival minus own, window by window.
+    Windows are paired: what is averaged is rival minus own, window by window. The
+    hardest rival is the one whose interval reaches lowest.
 
     Args:
       name: the method.
@@ -78,7 +79,7 @@ def energy(
         for rival in scores
         if rival != name
     }
-    title, wanted = "energy score: lead over the nearest rival (°)", "> 0 at 95 %"
+    title, wanted = "energy score: lead over the hardest rival (°)", "> 0 at 95 %"
     lead = {rival: float(np.mean(v)) for rival, v in rivals.items()}
     if len(set(people)) < MIN_PEOPLE:
         nearest = min(lead, key=lead.get)

@@ -5,7 +5,7 @@ model's frame rate. Everyone counts alike: as many windows and as many seconds a
 of each person, as far as there are so many.
 
   goal                      how                                           met if
-  energy score              lead over the nearest rival, in windows       95 % interval > 0
+  energy score              lead over the hardest rival, in windows       95 % interval > 0
   correlation               over that with another person's gaze          margin ≥ .25
   jerk, variance            ratio to real, in windows                     .8 … 1.25
   coverage                  real frames in the samples' 90 % interval     .85 … .95

@@ -260,8 +260,8 @@ def test_the_card_of_a_checkpoint(card, small_dataset, tmp_path, capsys):
     assert domain.about["windows"] == 6  # three of each of two people
     found = {g.name.split(",")[0]: g for g in domain.goals["tiny-window"]}
     # Two people give no interval, and five frames a second no lag.
-    assert found["energy score: lead over the nearest rival (°)"].verdict == "open"
-    assert "2 people" in found["energy score: lead over the nearest rival (°)"].note
+    assert found["energy score: lead over the hardest rival (°)"].verdict == "open"
+    assert "2 people" in found["energy score: lead over the hardest rival (°)"].note
     assert "rate is too low" in found["lag in the real band"].note
     assert found["jerk / real"].interval is None
     tables.save_scorecard(card, tmp_path / "card.json")
