@@ -30,10 +30,10 @@ def get_config() -> Config:
         ),
         loss=LossConfig(self_feed=1.0, samples=2, gaze_noise_deg=1.0),
         optimizer=OptimizerConfig(
-            learning_rate=2e-3, schedule="cosine", warmup_steps=100
+            learning_rate=1e-3, schedule="cosine", warmup_steps=100
         ),
         train=TrainConfig(
-            steps=6000,
+            steps=5000,
             batch_size=48,
             log_every=250,
             eval_every=500,

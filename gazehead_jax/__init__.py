@@ -10,6 +10,7 @@ from gazehead_jax.version import __version__ as __version__
 
 _EXPORTS = {
     "Config": "config",
+    "Controls": "controls",
     "ExtractSettings": "extraction",
     "GazeheadError": "errors",
     "HeadStream": "sampling",

@@ -242,7 +242,7 @@ def find_shifts(
         enough = stop - offset >= max(_HEAD_MIN_WINDOW_S * fps, 2 * pose - 1)
         middle = stop + 1 - pose if enough else stop
         end_pose = head[middle : stop + 1].mean(0)
-        drift = np.linalg.norm(end_pose - head[middle - pose : middle].mean(0))
+        drift = np.linalg.norm(end_pose - head[max(0, middle - pose) : middle].mean(0))
         peak = np.linalg.norm(velocity, axis=-1).max()
         found.append(
             (

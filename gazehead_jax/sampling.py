@@ -8,8 +8,9 @@ the chunk: the same key gives the same sample on any chunk size, a longer rollou
 with the shorter one, and K samples together are the K samples one by one.
 """
 
+import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +21,9 @@ from jaxtyping import Bool, Float, Int, Key, UInt32
 from gazehead_jax import networks
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.config import ModelConfig
+from gazehead_jax.controls import AS_SAMPLED, Controls
 from gazehead_jax.errors import require
-from gazehead_jax.motion import Array, Motion, resample
+from gazehead_jax.motion import Array, Motion, resample, wrap
 
 CHUNK = 256
 
@@ -154,6 +156,7 @@ def rollout(
     gaze: Float[np.ndarray, "s t 2"],
     valid: Bool[np.ndarray, "s t"],
     chunk: int = CHUNK,
+    temperature: float = 1.0,
 ) -> Iterator[Float[np.ndarray, "s n 3"]]:
     """Heads in radians, chunk by chunk, at the model's rate.
 
@@ -163,6 +166,8 @@ def rollout(
       gaze: radians, at the model's rate; one row a sample.
       valid: where `gaze` may be used.
       chunk: frames at a time; only speed and memory depend on it.
+      temperature: of the noise; 0 gives the model's middle way, the same for all samples
+        of a style.
 
     Yields:
       `[samples, frames, 3]`; roll is 0 for a model of (pitch, yaw).
@@ -178,7 +183,7 @@ def rollout(
         inputs = np.pad(normaliser.gaze(gaze[:, piece]), (*padding, (0, 0)))
         usable = np.pad(valid[:, piece], padding)
         inputs = np.where(usable[..., None], inputs, 0).astype(np.float32)
-        state, heads = rollout_chunk(config, params, state, inputs, usable)
+        state, heads = rollout_chunk(config, params, state, inputs, usable, temperature)
         yield _to_radians(checkpoint, heads)[:, :n]
 
 
@@ -198,6 +203,10 @@ def sample(
     num_samples: int = 1,
     seed: int = 0,
     context: Motion | None = None,
+    temperature: float = 1.0,
+    style: Sequence[float] | None = None,
+    controls: Controls = AS_SAMPLED,
+    best_of: int = 1,
     chunk: int = CHUNK,
 ) -> list[Motion]:
     """Head motions for a gaze sequence.
@@ -208,6 +217,11 @@ def sample(
       num_samples: different heads for the same gaze.
       seed: same seed, same heads.
       context: what has just happened, see `initial_state`.
+      temperature: of the noise, 0 or more.
+      style: of a model that has one; drawn for each sample when left out.
+      controls: amplitude, rest pose and limits.
+      best_of: each motion is the most typical of so many: the one with the least mean
+        distance (degrees) to the others.
       chunk: see `rollout`.
 
     Returns:
@@ -223,6 +237,11 @@ def sample(
         f"motion {motion.source!r} must have at least two frames to follow, got one.",
     )
     require(num_samples >= 1, f"num_samples must be ≥ 1, got {num_samples}.")
+    require(best_of >= 1, f"best_of must be ≥ 1, got {best_of}.")
+    require(
+        bool(np.isfinite(temperature)) and temperature >= 0,
+        f"temperature must be 0 or more, got {temperature}.",
+    )
     require(chunk >= 1, f"chunk must be ≥ 1, got {chunk}.")
     require(seed >= 0, f"seed must be ≥ 0, got {seed}.")
     require(
@@ -232,17 +251,37 @@ def sample(
     )
     fps = checkpoint.config.data.fps
     driving = resample(_held(motion.replace(head=None), 1 / fps), fps)
-    state = initial_state(checkpoint, sample_keys(seed, num_samples), context)
-    gaze = np.broadcast_to(driving.gaze, (num_samples, *driving.gaze.shape))
+    rows = num_samples * best_of
+    style = None if style is None else np.asarray(style, np.float32)
+    state = initial_state(checkpoint, sample_keys(seed, rows), context, style)
+    gaze = np.broadcast_to(driving.gaze, (rows, *driving.gaze.shape))
     valid = np.broadcast_to(driving.valid, gaze.shape[:2])
-    heads = np.concatenate(list(rollout(checkpoint, state, gaze, valid, chunk)), axis=1)
+    chunks = rollout(checkpoint, state, gaze, valid, chunk, float(temperature))
+    heads = np.concatenate(list(chunks), axis=1)
+    heads = controls.apply(_most_typical(heads, best_of))
     made = {"model": checkpoint.name, "model_fps": fps, "seed": seed}
+    if controls != AS_SAMPLED:
+        made["controls"] = dataclasses.asdict(controls)
+    if temperature != 1:
+        made["temperature"] = float(temperature)
     return [
         _at_rate_of(
             motion, Motion(np.zeros_like(driving.gaze), head, fps), made | {"sample": i}
         )
         for i, head in enumerate(heads)
     ]
+
+
+def _most_typical(heads: Float[np.ndarray, "s t 3"], best_of: int) -> np.ndarray:
+    """Of each `best_of` rows the one that is nearest to the others."""
+    if best_of == 1:
+        return heads
+    groups = heads.reshape(-1, best_of, *heads.shape[1:])
+    chosen = []
+    for group in groups:
+        apart = [np.linalg.norm(wrap(group - one), axis=-1).mean() for one in group]
+        chosen.append(group[int(np.argmin(apart))])
+    return np.stack(chosen)
 
 
 def _held(motion: Motion, seconds: float) -> Motion:
@@ -272,13 +311,25 @@ class HeadStream:
 
     Args:
       checkpoint: the model; call at its rate, `stream.fps`.
-      num_samples, seed: as in `sample`.
+      num_samples, seed, temperature, style, controls: as in `sample`.
     """
 
-    def __init__(self, checkpoint: Checkpoint, num_samples: int = 1, seed: int = 0):
-        self._checkpoint = checkpoint
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        num_samples: int = 1,
+        seed: int = 0,
+        *,
+        temperature: float = 1.0,
+        style: Sequence[float] | None = None,
+        controls: Controls = AS_SAMPLED,
+    ):
+        self._checkpoint, self._controls = checkpoint, controls
+        self._temperature = float(temperature)
         self._params = jax.tree.map(jnp.asarray, checkpoint.params)
-        self._state = initial_state(checkpoint, sample_keys(seed, num_samples))
+        style = None if style is None else np.asarray(style, np.float32)
+        keys = sample_keys(seed, num_samples)
+        self._state = initial_state(checkpoint, keys, style=style)
         self._shape = (num_samples, 1, 2)
         self.fps = checkpoint.config.data.fps
 
@@ -298,6 +349,11 @@ class HeadStream:
         gaze = np.broadcast_to(gaze if valid else np.zeros(2, np.float32), self._shape)
         usable = np.full(self._shape[:2], valid)
         self._state, heads = rollout_chunk(
-            self._checkpoint.config.model, self._params, self._state, gaze, usable
+            self._checkpoint.config.model,
+            self._params,
+            self._state,
+            gaze,
+            usable,
+            self._temperature,
         )
-        return _to_radians(self._checkpoint, heads)[:, 0]
+        return self._controls.apply(_to_radians(self._checkpoint, heads)[:, 0])

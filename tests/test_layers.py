@@ -24,6 +24,7 @@ FLOORS = [
         "simulator_parameters",
         "face_geometry",
         "overlay",
+        "controls",
     ],
     [
         "metrics",

@@ -4,7 +4,14 @@ import argparse
 import os
 import sys
 
-from gazehead_jax.cli import datasets, extraction, models, motions, system
+from gazehead_jax.cli import (
+    datasets,
+    extraction,
+    judging,
+    models,
+    motions,
+    system,
+)
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.version import __version__
 
@@ -30,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     args, rest = parser.parse_known_args(argv)
     overrides = [a for a in rest if a.startswith("--config.")]
     unknown = [a for a in rest if a not in overrides]
-    if unknown or (overrides and args.command != "train"):
+    if unknown or (overrides and args.command not in ("train", "evaluate")):
         parser.error(f"unrecognised arguments: {' '.join(unknown or overrides)}")
     args.overrides = [a.removeprefix("--config.") for a in overrides]
     try:
@@ -70,6 +77,6 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for module in (system, extraction, datasets, models, motions):
+    for module in (system, extraction, datasets, models, judging, motions):
         module.add_commands(add)
     return parser

@@ -1,11 +1,9 @@
 """Commands that train a model, sample from it and score it."""
 
 import contextlib
-import sys
 from pathlib import Path
 
-from gazehead_jax.cli.common import add_data_dir, named, start
-from gazehead_jax.errors import require
+from gazehead_jax.cli.common import add_data_dir, start
 
 
 def add_commands(add) -> None:
@@ -32,21 +30,25 @@ def add_commands(add) -> None:
     p.add_argument("--out", required=True, help=".csv or .npz; several get _0, _1, …")
     p.add_argument("--num-samples", type=int, default=1, help="heads for this gaze")
     p.add_argument("--seed", type=int, default=0, help="same seed, same heads")
-
-    p = add("evaluate", _evaluate, "score checkpoints, baselines and real heads")
     p.add_argument(
-        "--checkpoint",
-        required=True,
-        action="append",
-        metavar="[NAME=]DIR",
-        help="workdir; again for ablations",
+        "--temperature", type=float, default=1.0, help="0: the model's middle way"
     )
-    p.add_argument("--dataset", required=True, help="NAME, NAME/CONFIG or directory")
-    p.add_argument("--split", default="test", help="which part to score on")
-    p.add_argument("--num-samples", type=int, default=30, help="samples a gaze")
-    p.add_argument("--seed", type=int, default=0, help="of the samples")
-    p.add_argument("--out", help="write metrics as .json; a .md with the tables beside")
-    add_data_dir(p)
+    p.add_argument(
+        "--style",
+        type=float,
+        nargs="+",
+        metavar="S",
+        help="who moves, of a model that has styles; drawn when left out",
+    )
+    p.add_argument(
+        "--amplitude", type=float, default=1.0, help="0: a still head, 2: twice as far"
+    )
+    three = {"type": float, "nargs": 3, "metavar": ("PITCH", "YAW", "ROLL")}
+    p.add_argument("--rest-pose", **three, help="degrees that 0 becomes")
+    p.add_argument("--limits", **three, help="degrees that are softly kept to")
+    p.add_argument(
+        "--best-of", type=int, default=1, help="give the most typical of so many"
+    )
 
 
 def _train(args) -> None:
@@ -75,15 +77,29 @@ def _train(args) -> None:
 
 def _sample(args) -> None:
     start()
+    import numpy as np
+
     from gazehead_jax.checkpoint import load
+    from gazehead_jax.controls import Controls
     from gazehead_jax.files import atomic_path
     from gazehead_jax.motion_io import check_suffix, load_motion, save_motion
     from gazehead_jax.sampling import sample
 
     check_suffix(args.out)
     motion = load_motion(args.gaze)
+    degrees = {"rest_pose": args.rest_pose, "limits": args.limits}
+    radians = {
+        k: tuple(np.deg2rad(v).tolist()) for k, v in degrees.items() if v is not None
+    }
     made = sample(
-        load(args.checkpoint), motion, num_samples=args.num_samples, seed=args.seed
+        load(args.checkpoint),
+        motion,
+        num_samples=args.num_samples,
+        seed=args.seed,
+        temperature=args.temperature,
+        style=args.style,
+        controls=Controls(amplitude=args.amplitude, **radians),
+        best_of=args.best_of,
     )
     out = Path(args.out)
     names = [out.with_stem(f"{out.stem}_{i}") for i in range(len(made))]
@@ -94,39 +110,3 @@ def _sample(args) -> None:
         for name, one in zip(names, made, strict=True):
             save_motion(stack.enter_context(atomic_path(name)), one)
     print(*names, sep="\n")
-
-
-def _evaluate(args) -> None:
-    start()
-    from gazehead_jax.checkpoint import load
-    from gazehead_jax.evaluation import evaluate
-    from gazehead_jax.tables import print_tables, save_tables
-
-    checkpoints = {}
-    for text in args.checkpoint:
-        name, path = named(text)
-        checkpoint = load(path)
-        name = name or checkpoint.name
-        require(
-            name not in checkpoints,
-            f"two checkpoints are called {name!r}; name them, as in NAME=DIR.",
-        )
-        checkpoints[name] = checkpoint
-    if args.out:
-        require(
-            Path(args.out).suffix == ".json",
-            f"{args.out}: metrics are written as .json, got {Path(args.out).suffix!r}.",
-        )
-    found = evaluate(
-        checkpoints,
-        args.dataset,
-        args.split,
-        data_dir=args.data_dir,
-        num_samples=args.num_samples,
-        seed=args.seed,
-        progress=lambda name: print(f"scoring {name} …", file=sys.stderr),
-    )
-    print_tables(found)
-    if args.out:
-        save_tables(found, args.out)
-        print(args.out)
