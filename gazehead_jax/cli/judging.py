@@ -171,7 +171,8 @@ def _scorecard(args, checkpoints) -> None:
             name: (d.bands, {m: d.curves[m] for m in shown})
             for name, d in card.domains.items()
         }
-        print(plot_bands(domains, args.figure))
+        plot_bands(domains, args.figure)
+        print(args.figure)
 
 
 def _one_model(args, checkpoints) -> None:
@@ -209,7 +210,8 @@ def _one_model(args, checkpoints) -> None:
         found.save(args.out)
         print(args.out)
     if args.figure:
-        print(plot(found, args.figure))
+        plot(found, args.figure)
+        print(args.figure)
 
 
 def _count(args, usual: int) -> int:
