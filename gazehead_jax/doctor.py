@@ -23,6 +23,9 @@ EXTRAS = {
     "av": "video: rendering to .mp4, reading videos",
     "matplotlib": "plots: figures, labels in videos",
     "mediapipe": "extract: landmarks of faces in videos",
+    "scenedetect": "extract: cuts in videos",
+    "pebble": "extract: several processes",
+    "apache-beam": "beam: extraction on many machines",
 }
 # jaxlib 0.11.1 copies the stacked output of a scan at every step (jax issue 40101).
 BAD_JAXLIB = {
