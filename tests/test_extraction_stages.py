@@ -310,7 +310,9 @@ def test_settings_that_cannot_be(change, words):
         ExtractSettings(**change)
 
 
-def test_a_fingerprint_changes_with_what_changes_files():
+def test_a_fingerprint_changes_with_what_changes_files(monkeypatch):
     base = ExtractSettings().fingerprint()
     assert ExtractSettings(fps=5.0).fingerprint() != base
     assert ExtractSettings(weights="/elsewhere").fingerprint() == base
+    monkeypatch.setattr("gazehead_jax.extraction.settings.VERSION", 2)
+    assert ExtractSettings().fingerprint() != base

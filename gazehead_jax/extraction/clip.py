@@ -11,7 +11,7 @@ from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.extraction import checks
 from gazehead_jax.extraction.landmarks import LandmarkNet
 from gazehead_jax.extraction.one_euro import one_euro
-from gazehead_jax.extraction.settings import ExtractSettings
+from gazehead_jax.extraction.settings import VERSION, ExtractSettings
 from gazehead_jax.extraction.shots import ShotDetector
 from gazehead_jax.extraction.track import Track, join, observe
 from gazehead_jax.extraction.tracks import Tracker
@@ -29,8 +29,6 @@ SLOWEST_FPS = 5.0
 # Two people, and not a flicker of the detector.
 TOGETHER_S = 0.5
 MAX_FACES = {"reject": 2, "split": 6}
-# Bumped when the same settings give other numbers.
-VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

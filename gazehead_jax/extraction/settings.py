@@ -8,6 +8,9 @@ import numpy as np
 
 from gazehead_jax.errors import require
 
+# Bumped when the same settings give other numbers: what is done is then done again.
+VERSION = 1
+
 
 @dataclasses.dataclass(frozen=True)
 class ExtractSettings:
@@ -91,7 +94,7 @@ class ExtractSettings:
         """Changes with whatever changes a file: a run goes on only where it fits."""
         values = dataclasses.asdict(self)
         del values["compare"], values["weights"]
-        text = json.dumps(values, sort_keys=True)
+        text = json.dumps(values | {"version": VERSION}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
