@@ -177,7 +177,8 @@ def test_a_killed_run_goes_on(videos, tmp_path):
     )
     script = tmp_path / "run.py"
     script.write_text(program)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
     process = subprocess.Popen(
         [sys.executable, script, root, out],
         env=environment,
