@@ -1,6 +1,7 @@
 """One video → motions, with a reason for everything that was left out."""
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 
@@ -108,8 +109,7 @@ class ClipExtractor:
         rejected = self._clip_reason(seen, tracks, report)
         if rejected:
             return ClipResult([], [], [], report | {"rejected": {rejected: 1}})
-        times = np.array(seen.times)
-        fps, _ = frame_rate(times)
+        fps, _ = seen.rate
         kept = ClipResult([], [], [], report)
         for number, track in tracks.items():
             gaze = self.gaze_of(track, self.settings.gaze)
@@ -122,7 +122,7 @@ class ClipExtractor:
                 rejections = report["rejected"]
                 rejections[reason] = rejections.get(reason, 0) + 1
                 continue
-            motion = self._motion(track, gaze, whole, times)
+            motion = self._motion(track, gaze, whole, seen)
             meta = self._meta(track, seen, number)
             kept.motions.append(
                 motion.replace(
@@ -206,7 +206,7 @@ class ClipExtractor:
             return "unreadable"
         if len(seen.times) < 2:
             return "too short"
-        fps, _ = frame_rate(np.array(seen.times))
+        fps, _ = seen.rate
         report["fps"] = round(fps, 3)
         report["seconds"] = round(len(seen.times) / fps, 3)
         if fps < SLOWEST_FPS:
@@ -220,15 +220,16 @@ class ClipExtractor:
                 return "several faces"
         return None
 
-    def _motion(self, track: Track, gaze, reasons, times) -> Motion:
+    def _motion(self, track: Track, gaze, reasons, seen: "_Seen") -> Motion:
         """On a uniform grid, and smoothed if that was asked for."""
         first, last = int(track.frame[0]), int(track.frame[-1])
         values = np.full((last - first + 1, 5), np.nan)
         values[track.frame - first] = np.concatenate([gaze, track.head], axis=1)
         valid = reasons == checks.OK
-        fps, even = frame_rate(times)
+        fps, even = seen.rate
         if not even:
-            values, valid = uniform(times[first : last + 1], values, valid, fps)
+            times = np.array(seen.times[first : last + 1])
+            values, valid = uniform(times, values, valid, fps)
         if self.settings.one_euro:
             values = one_euro(values, valid, fps, *self.settings.one_euro)
         motion = Motion(gaze=values[:, :2], head=values[:, 2:], fps=fps, valid=valid)
@@ -285,6 +286,11 @@ class _Seen:
     shot: int = 0
     camera: Camera | None = None
     parts: dict[int, list[Track]] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def rate(self) -> tuple[float, bool]:
+        """See `timing.frame_rate`; of a video that has been read."""
+        return frame_rate(np.array(self.times))
 
     def finish(self) -> dict[int, Track]:
         return {person: join(parts) for person, parts in self.parts.items()}
