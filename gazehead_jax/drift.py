@@ -30,10 +30,8 @@ from gazehead_jax.build import load_split
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.drift_features import QUANTITIES
 from gazehead_jax.drift_record import TOLERANCE, Curve, block_minutes, follow
-from gazehead_jax.evaluation import write_json
-from gazehead_jax.files import atomic_path
 from gazehead_jax.sampling import initial_state, rollout, sample_keys
-from gazehead_jax.tables import markdown_table, number, show
+from gazehead_jax.tables import OneTable, number
 
 SAMPLES = 256
 
@@ -48,7 +46,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Drift:
+class Drift(OneTable):
     """What a drift test found: `about` it, and a `Curve` for each gaze."""
 
     about: Mapping
@@ -58,28 +56,13 @@ class Drift:
     def holds(self) -> bool:
         return all(curve.holds for curve in self.curves.values())
 
-    def save(self, path: str | Path) -> Path:
-        """Writes it as JSON with the verdicts; undefined numbers become null. The
-        table is written beside it as Markdown.
-
-        Raises:
-          GazeheadError: the place cannot be written.
-        """
+    def values(self) -> Mapping:
+        """What the JSON holds, with the verdicts."""
         curves = {
             name: dataclasses.asdict(c) | {"verdicts": c.verdicts, "holds": c.holds}
             for name, c in self.curves.items()
         }
-        write_json({"about": self.about, "holds": self.holds, "curves": curves}, path)
-        with atomic_path(Path(path).with_suffix(".md")) as temporary:
-            temporary.write_text(self.to_markdown())
-        return Path(path)
-
-    def to_markdown(self) -> str:
-        return f"{self.caption()}\n\n{markdown_table(*self.table())}\n"
-
-    def show(self) -> None:
-        """Prints the table to the terminal."""
-        show(self.caption(), [self.table()])
+        return {"about": self.about, "holds": self.holds, "curves": curves}
 
     def caption(self) -> str:
         """One line: what ran, on what, for how long."""

@@ -26,11 +26,10 @@ from gazehead_jax import metrics
 from gazehead_jax.build import load_split
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.errors import require
-from gazehead_jax.evaluation import MIN_PEOPLE, WINDOW_S, write_json
-from gazehead_jax.files import atomic_path
+from gazehead_jax.evaluation import MIN_PEOPLE, WINDOW_S
 from gazehead_jax.motion import Motion, resample, wrap
 from gazehead_jax.predictors import Predictor, model_predictor, predict_all
-from gazehead_jax.tables import markdown_table, number, show
+from gazehead_jax.tables import OneTable, number
 
 INPUT_FPS = 30.0
 # Coverage of a 90 % interval needs 19.
@@ -62,7 +61,7 @@ COLUMNS: Mapping[str, tuple[tuple[str, ...], int]] = {
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Robustness:
+class Robustness(OneTable):
     """What was found.
 
     Attributes:
@@ -78,23 +77,9 @@ class Robustness:
     rows: Mapping[str, Mapping[float | int, Mapping[str, float]]]
     intervals: Mapping[str, Mapping[float | int, Mapping[str, tuple[float, float]]]]
 
-    def save(self, path: str | Path) -> Path:
-        """Writes it as JSON, and the table as Markdown beside it.
-
-        Raises:
-          GazeheadError: the place cannot be written.
-        """
-        write_json(dataclasses.asdict(self), path)
-        with atomic_path(Path(path).with_suffix(".md")) as temporary:
-            temporary.write_text(self.to_markdown())
-        return Path(path)
-
-    def to_markdown(self) -> str:
-        return f"{self.caption()}\n\n{markdown_table(*self.table())}\n"
-
-    def show(self) -> None:
-        """Prints the table to the terminal."""
-        show(self.caption(), [self.table()])
+    def values(self) -> Mapping:
+        """What the JSON holds."""
+        return dataclasses.asdict(self)
 
     def caption(self) -> str:
         """One line: model, data, protocol."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gazehead_jax.evaluation import Evaluation
+from gazehead_jax.evaluation import Evaluation, write_json
 from gazehead_jax.files import atomic_path
 from gazehead_jax.scorecard import Domain, Scorecard
 
@@ -255,6 +255,29 @@ def caption(evaluation: Evaluation) -> str:
         f"{a['people']} people, {a['num_samples']} samples each; {a['date']}. "
         f"Trained: {trained}; baselines on the train split of {a['dataset']}."
     )
+
+
+class OneTable:
+    """A result that is one table: how it is shown and saved. Has `caption`, `table` and
+    `values` (for the JSON)."""
+
+    def save(self, path: str | Path) -> Path:
+        """Writes it as JSON, undefined numbers as null, and the table as Markdown beside.
+
+        Raises:
+          GazeheadError: the place cannot be written.
+        """
+        write_json(self.values(), path)
+        with atomic_path(Path(path).with_suffix(".md")) as temporary:
+            temporary.write_text(self.to_markdown())
+        return Path(path)
+
+    def to_markdown(self) -> str:
+        return f"{self.caption()}\n\n{markdown_table(*self.table())}\n"
+
+    def show(self) -> None:
+        """Prints the table to the terminal."""
+        show(self.caption(), [self.table()])
 
 
 def number(value: float | None, digits: int) -> str:
