@@ -39,6 +39,7 @@ FLOORS = [
         "gaze",
         "formats",
         "head3d",
+        "generators",
     ],
     [
         "losses",
