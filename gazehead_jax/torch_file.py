@@ -58,7 +58,9 @@ def read_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The state_dict in a checkpoint: read-only arrays by name.
 
     A dictionary of several things is searched for "model_state", "state_dict",
-    "model_state_dict" and "model"; the prefix "module." of nn.DataParallel is dropped.
+    "model_state_dict" and "model"; where it holds nothing but state_dicts, one for each
+    part of a model, their names become PART.NAME. The prefix "module." of
+    nn.DataParallel is dropped.
 
     Raises:
       GazeheadError: the file is missing, truncated, no checkpoint, or has something
@@ -322,6 +324,14 @@ def _arrays(top, read, path: Path) -> dict[str, np.ndarray]:
     """The state_dict within what a checkpoint holds."""
     state = top
     if isinstance(top, dict) and not any(isinstance(v, _Tensor) for v in top.values()):
+        if top and all(map(_is_state, top.values())) and not set(top) & set(_WRAPPERS):
+            return {
+                f"{part}.{name}": value
+                for part, state in top.items()
+                for name, value in _without_module(
+                    {name: tensor.array(read) for name, tensor in state.items()}
+                ).items()
+            }
         wrapped = [key for key in _WRAPPERS if top.get(key)]
         require(
             bool(wrapped),
@@ -340,6 +350,15 @@ def _arrays(top, read, path: Path) -> dict[str, np.ndarray]:
             f"{_NOT_RUN}.",
         )
     return _without_module({name: value.array(read) for name, value in state.items()})
+
+
+def _is_state(value) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) > 0
+        and all(isinstance(name, str) for name in value)
+        and all(isinstance(tensor, _Tensor) for tensor in value.values())
+    )
 
 
 def _name(value) -> str:

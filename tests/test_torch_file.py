@@ -84,6 +84,27 @@ def test_finds_the_weights_in_a_training_checkpoint(torch, tmp_path, legacy):
     np.testing.assert_array_equal(state["weight"], net.module.weight.detach().numpy())
 
 
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_reads_a_model_that_was_saved_in_parts(torch, tmp_path, legacy):
+    parts = {"encoder": torch.nn.Linear(3, 2), "decoder": torch.nn.Linear(2, 5)}
+    saved = {name: net.state_dict() for name, net in parts.items()}
+    saved["decoder"] = torch.nn.DataParallel(parts["decoder"]).state_dict()
+    state = read_state(written(torch, saved, tmp_path / "parts.pt", legacy))
+    assert set(state) == {
+        f"{part}.{name}" for part in parts for name in ("weight", "bias")
+    }
+    for part, net in parts.items():
+        np.testing.assert_array_equal(
+            state[f"{part}.weight"], net.weight.detach().numpy()
+        )
+
+
+def test_a_part_that_is_no_state_dict_is_refused(torch, tmp_path):
+    path = written(torch, {"net": {"w": torch.zeros(1)}, "epoch": 3}, tmp_path / "c.pt")
+    with pytest.raises(GazeheadError, match="has 'net', 'epoch'"):
+        read_state(path)
+
+
 def test_a_saved_module_is_refused_by_name(torch, tmp_path):
     path = written(torch, torch.nn.Linear(2, 2), tmp_path / "module.pt")
     with pytest.raises(
