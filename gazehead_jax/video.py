@@ -11,6 +11,8 @@ import numpy as np
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.files import atomic_path, unwritable
 
+_AAC_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+
 
 def write_video(
     path: str | Path,
@@ -18,6 +20,9 @@ def write_video(
     *,
     fps: float | int,
     quality: int = 18,
+    audio: str | Path | None = None,
+    audio_start_s: float = 0.0,
+    comment: str = "",
 ) -> Path:
     """Encodes frames as h264 (yuv420p) while they come, in constant memory.
 
@@ -26,21 +31,43 @@ def write_video(
       frames: uint8 RGB `[height, width, 3]`, all of one even size.
       fps: frames per second.
       quality: x264's constant rate factor, 0 (lossless) to 51; 18 looks lossless.
+      audio: a video or sound file whose sound goes along (as AAC), as long as there
+        are frames.
+      audio_start_s: what time of that file the first frame is, counted from its own
+        first frame.
+      comment: text for the container's metadata.
 
     Raises:
       GazeheadError: no frames, frames that are odd, of another kind or of several
-        sizes, fps not positive, another suffix, PyAV missing, or the place cannot be
-        written (missing rights, disk full).
+        sizes, fps not positive, another suffix, PyAV or an encoder missing, `audio`
+        missing, unreadable or silent, or the place cannot be written (a folder,
+        missing rights, disk full).
     """
+    path = Path(path)
+    check_video_path(path)
+    require(bool(np.isfinite(fps)) and fps > 0, f"fps must be positive, got {fps}.")
+    require(0 <= quality <= 51, f"quality (x264 crf) must be 0 to 51, got {quality}.")
+    av = _av()
+    with contextlib.ExitStack() as stack:
+        # Before the first frame is asked for, as that may take long.
+        sound = audio and stack.enter_context(_Sound(av, Path(audio), audio_start_s))
+        _encode(av, path, iter(frames), fps, quality, sound, comment)
+    return path
+
+
+def check_video_path(path: str | Path) -> None:
+    """Raises GazeheadError unless a video can have this name."""
     path = Path(path)
     require(
         path.suffix.lower() == ".mp4",
         f"{path}: videos are written as .mp4, got {path.suffix or 'no suffix'!r}.",
     )
-    require(bool(np.isfinite(fps)) and fps > 0, f"fps must be positive, got {fps}.")
-    require(0 <= quality <= 51, f"quality (x264 crf) must be 0 to 51, got {quality}.")
-    av = _av()
-    frames = iter(frames)
+    require(
+        not path.is_dir(), f"{path} is a folder; give the name of a video to write."
+    )
+
+
+def _encode(av, path, frames, fps, quality, sound, comment) -> None:
     first = next(frames, None)
     require(first is not None, f"{path}: a video needs at least one frame, got none.")
     _check_frame(first, 0, first)
@@ -52,10 +79,14 @@ def write_video(
     )
     with atomic_path(path) as temporary, _av_errors(av, path):
         with av.open(str(temporary), "w", format="mp4") as container:
+            if comment:
+                container.metadata["comment"] = comment
             rate = Fraction(fps).limit_denominator(60_000)
-            stream = container.add_stream("libx264", rate=rate)
+            stream = _add_stream(av, container, "libx264", rate=rate)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.options = {"crf": str(quality), "preset": "veryfast"}
+            if sound:
+                sound.join(container)
             for index, frame in enumerate(itertools.chain([first], frames)):
                 _check_frame(frame, index, first)
                 picture = av.VideoFrame.from_ndarray(
@@ -63,8 +94,99 @@ def write_video(
                 )
                 picture.pts, picture.time_base = index, 1 / rate
                 container.mux(stream.encode(picture))
+                if sound:
+                    sound.write(container, (index + 1) / rate)
             container.mux(stream.encode())
-    return path
+            if sound:
+                sound.finish(container)
+
+
+def _add_stream(av, container, codec: str, **options):
+    try:
+        return container.add_stream(codec, **options)
+    except av.codec.codec.UnknownCodecError as error:
+        raise GazeheadError(
+            f"this PyAV was built without the encoder {codec}; install the wheel from "
+            "PyPI: pip install --force-reinstall av."
+        ) from error
+
+
+class _Sound:
+    """The sound of a file, decoded and encoded again as the pictures go on."""
+
+    def __init__(self, av, path: Path, start_s: float):
+        require(path.is_file(), f"{path}: there is no such file.")
+        self._av, self._path = av, path
+        with _av_errors(av, path, reading=True):
+            self._source = av.open(str(path))
+        if not self._source.streams.audio:
+            self._source.close()
+            raise GazeheadError(
+                f"{path}: there is no sound in this file; give one with sound, or none."
+            )
+        self._stream = self._source.streams.audio[0]
+        first = next(iter(_pictures(av, self._source)), self._stream)
+        self._zero = float((first.start_time or 0) * first.time_base) + start_s
+        rate, channels = self._stream.rate, min(self._stream.channels, 2)
+        self._rate = rate if rate in _AAC_RATES else 48_000
+        self._layout = "mono" if channels == 1 else "stereo"
+        self._blocks = self._read()
+        self._waiting = np.zeros((channels, 0), np.float32)
+        self._written = 0
+
+    def __enter__(self) -> "_Sound":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._source.close()
+
+    def _read(self) -> Iterator[np.ndarray]:
+        """Blocks `[channels, samples]` without gaps from time `_zero` on."""
+        resampler = self._av.AudioResampler("fltp", self._layout, self._rate)
+        position = 0
+        with _av_errors(self._av, self._path, reading=True):
+            if self._zero > 1:
+                self._source.seek(int((self._zero - 1) * 1e6))
+            for frame in self._source.decode(self._stream):
+                for block in resampler.resample(frame):
+                    samples = block.to_ndarray()
+                    place = round((block.time - self._zero) * self._rate)
+                    # Stamps jitter; a step of more than 20 ms is meant.
+                    if place < position - 0.02 * self._rate:
+                        samples = samples[:, position - place :]
+                    elif place > position + 0.02 * self._rate:
+                        gap = place - position
+                        yield np.zeros((len(samples), gap), np.float32)
+                        position += gap
+                    position += samples.shape[1]
+                    yield samples
+
+    def join(self, container) -> None:
+        """Makes a track, before anything is written."""
+        self._encoder = _add_stream(
+            self._av, container, "aac", rate=self._rate, layout=self._layout
+        )
+
+    def write(self, container, until_s) -> None:
+        """Brings the sound up to a time."""
+        due = round(until_s * self._rate) - self._written
+        while self._waiting.shape[1] < due:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._waiting = np.concatenate([self._waiting, block], axis=1)
+        block, self._waiting = self._waiting[:, :due], self._waiting[:, due:]
+        if block.shape[1]:
+            frame = self._av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(block), format="fltp", layout=self._layout
+            )
+            frame.rate, frame.pts = self._rate, self._written
+            frame.time_base = Fraction(1, self._rate)
+            self._written += block.shape[1]
+            container.mux(self._encoder.encode(frame))
+
+    def finish(self, container) -> None:
+        container.mux(self._encoder.encode())
 
 
 def write_gif(
@@ -102,7 +224,7 @@ def write_gif(
 
 
 def read_video(
-    path: str | Path, *, longest: int | None = None
+    path: str | Path, *, longest: int | None = None, height: int | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yields (seconds since the first frame, RGB uint8 `[height, width, 3]`), in order.
 
@@ -114,6 +236,7 @@ def read_video(
     Args:
       path: any file that FFmpeg reads.
       longest: larger pictures are shrunk to this many pixels on their longer side.
+      height: pictures are scaled to this height, and an even width.
 
     Raises:
       GazeheadError: the file is missing, is no video or has no picture; or, after the
@@ -126,12 +249,7 @@ def read_video(
     )
     av = _av()
     with _av_errors(av, path, reading=True), av.open(str(path)) as container:
-        # Cover art of an audio file is a video stream of one picture.
-        streams = [
-            s
-            for s in container.streams.video
-            if not s.disposition & av.stream.Disposition.attached_pic
-        ]
+        streams = _pictures(av, container)
         require(
             bool(streams),
             f"{path}: there is no video in this file, only "
@@ -146,7 +264,9 @@ def read_video(
                 continue
             last = frame.time
             start = last if start is None else start
-            size = size or _square_size(frame, stream.sample_aspect_ratio, longest)
+            size = size or _square_size(
+                frame, stream.sample_aspect_ratio, longest, height
+            )
             picture = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
             picture = np.rot90(picture, round(frame.rotation / 90))
             yield float(last - start), np.ascontiguousarray(picture)
@@ -156,9 +276,21 @@ def read_video(
         )
 
 
-def _square_size(frame, aspect, longest: int | None) -> tuple[int, int]:
+def _pictures(av, container) -> list:
+    """The video streams; cover art of an audio file is one of a single picture."""
+    cover = av.stream.Disposition.attached_pic
+    return [s for s in container.streams.video if not s.disposition & cover]
+
+
+def _square_size(
+    frame, aspect, longest: int | None, upright_height: int | None
+) -> tuple[int, int]:
     """(width, height) of a frame with square pixels, before it is turned upright."""
     width, height = frame.width * float(aspect or 1), float(frame.height)
+    if upright_height and round(frame.rotation / 90) % 2:
+        return upright_height, 2 * max(1, round(upright_height * height / width / 2))
+    if upright_height:
+        return 2 * max(1, round(upright_height * width / height / 2)), upright_height
     shrink = min(1.0, longest / max(width, height)) if longest else 1.0
     return max(1, round(width * shrink)), max(1, round(height * shrink))
 

@@ -204,6 +204,9 @@ def test_frames_are_upright_contiguous_and_timed(tmp_path):
     assert frame.shape == (90, 64, 3)
     assert frame[5, -5].min() > 200  # top right now
     assert frame[5, 5].max() < 50
+    _, frame = next(read_video(path, height=45))
+    assert frame.shape == (45, 32, 3)
+    assert frame[2, -3].min() > 200
 
 
 def test_pixels_are_made_square(tmp_path):
@@ -254,3 +257,129 @@ def test_sound_and_empty_files_are_told(tmp_path):
     (tmp_path / "none.mp4").write_bytes(b"")
     with pytest.raises(GazeheadError, match="the file is empty"):
         next(read_video(tmp_path / "none.mp4"))
+
+
+# --- sound -------------------------------------------------------------------------
+
+
+def write_tone(path, rate=44_100, seconds=2.0, channels=1):
+    """Silence but for 440 Hz from 0.5 s to 1 s."""
+    time = np.arange(round(seconds * rate)) / rate
+    tone = 12_000 * np.sin(2 * np.pi * 440 * time) * ((time >= 0.5) & (time < 1))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.repeat(tone.astype("<i2"), channels).tobytes())
+    return path
+
+
+def read_sound(path):
+    """(rate, `[channels, samples]`, seconds at which it begins)."""
+    import av
+
+    with av.open(str(path)) as container:
+        blocks = list(container.decode(audio=0))
+        return (
+            blocks[0].rate,
+            np.concatenate([b.to_ndarray() for b in blocks], axis=1),
+            blocks[0].time,
+        )
+
+
+def loud_between(path):
+    rate, samples, begin = read_sound(path)
+    loud = np.flatnonzero(np.abs(samples[0]) > 0.1)
+    return begin + loud[0] / rate, begin + loud[-1] / rate
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 1), (48_000, 2), (90_000, 2)])
+def test_sound_goes_along_and_ends_with_the_pictures(tmp_path, rate, channels):
+    tone = write_tone(tmp_path / "a.wav", rate, channels=channels)
+    frames = list(_frames(18, 64, 96))
+    path = write_video(tmp_path / "a.mp4", frames, fps=12, audio=tone)
+    _, samples, _ = read_sound(path)
+    assert samples.shape[0] == channels
+    assert loud_between(path) == pytest.approx((0.5, 1.0), abs=0.03)
+    _, samples, begin = read_sound(path)
+    played = begin + samples.shape[1] / read_sound(path)[0]
+    assert played == pytest.approx(1.5, abs=0.05)
+    assert sum(1 for _ in read_video(path)) == 18
+
+
+def test_sound_of_a_video_is_taken_from_the_time_asked_for(tmp_path):
+    tone = write_tone(tmp_path / "a.wav")
+    whole = write_video(tmp_path / "a.mp4", _frames(20), fps=10, audio=tone)
+    path = write_video(
+        tmp_path / "b.mp4", _frames(10), fps=10, audio=whole, audio_start_s=0.3
+    )
+    assert loud_between(path) == pytest.approx((0.2, 0.7), abs=0.03)
+
+
+def test_a_video_longer_than_its_sound_is_whole(tmp_path):
+    tone = write_tone(tmp_path / "a.wav", seconds=1.0)
+    path = write_video(tmp_path / "a.mp4", _frames(20), fps=10, audio=tone)
+    assert sum(1 for _ in read_video(path)) == 20
+    assert loud_between(path) == pytest.approx((0.5, 1.0), abs=0.03)
+
+
+def test_sound_that_is_not_there_is_told_before_a_frame_is_drawn(tmp_path):
+    def never():
+        raise AssertionError("a frame was drawn")
+        yield
+
+    silent = write_video(tmp_path / "silent.mp4", _frames(), fps=25)
+    (tmp_path / "text.wav").write_text("no sound at all")
+    for audio, words in (
+        (silent, "no sound in this file"),
+        (tmp_path / "none.wav", "no such file"),
+        (tmp_path / "text.wav", "text.wav"),
+    ):
+        with pytest.raises(GazeheadError, match=words):
+            write_video(tmp_path / "a.mp4", never(), fps=25, audio=audio)
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_a_comment_is_kept_in_the_container(tmp_path):
+    import av
+
+    path = write_video(
+        tmp_path / "a.mp4", _frames(), fps=25, comment='{"größe": "α"}' * 500
+    )
+    with av.open(str(path)) as container:
+        assert container.metadata["comment"] == '{"größe": "α"}' * 500
+
+
+def test_an_encoder_that_is_missing_is_told(tmp_path, monkeypatch):
+    import av
+
+    def without(container, codec, **_):
+        raise av.codec.codec.UnknownCodecError(codec)
+
+    class Container:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        add_stream = without
+        metadata = {}
+
+    monkeypatch.setattr(av, "open", lambda *_, **__: Container())
+    with pytest.raises(GazeheadError, match="without the encoder libx264"):
+        write_video(tmp_path / "a.mp4", _frames(), fps=25)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_place_for_a_video(tmp_path):
+    (tmp_path / "a.mp4").mkdir()
+    with pytest.raises(GazeheadError, match="is a folder"):
+        write_video(tmp_path / "a.mp4", _frames(), fps=25)
+
+
+def test_pictures_are_scaled_to_a_height(tmp_path):
+    image = np.zeros((64, 90, 3), np.uint8)
+    path = write_exact(tmp_path / "a.mp4", [image] * 2)
+    assert next(read_video(path, height=32))[1].shape == (32, 44, 3)
+    assert next(read_video(path, height=128))[1].shape == (128, 180, 3)

@@ -26,7 +26,7 @@ class Head3dGenerator:
     """
 
     name = "head3d"
-    licence = "head3d: code MIT, head CC0 1.0 (MakeHuman)"
+    licence = "head3d: code Apache-2.0, head CC0 1.0 (MakeHuman)"
     photo_real = False
     # Beyond a person's own: eyes turn 45 to 55°, heads 80° on their necks.
     reach = Reach(*np.deg2rad([45.0, 60.0, 75.0, 120.0, 60.0]).tolist())
