@@ -27,8 +27,9 @@ def get_config() -> Config:
             context=30,
             period=1,
             style=2,
+            lookahead=10,
         ),
-        loss=LossConfig(self_feed=1.0, samples=2, gaze_noise_deg=1.0),
+        loss=LossConfig(self_feed=1.0, samples=2, gaze_noise_deg=3.0),
         optimizer=OptimizerConfig(
             learning_rate=1e-3, schedule="cosine", warmup_steps=100
         ),

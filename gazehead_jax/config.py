@@ -77,6 +77,7 @@ class ModelConfig:
       style: size of the code that tells people apart; 0 for none.
       sees: "eyes" for the gaze in the head that the model has made, "gaze" for the gaze in
         the camera frame.
+      lookahead: frames of gaze to come that a natural model may see.
     """
 
     kind: Literal["cvae", "natural"] = "cvae"
@@ -91,6 +92,7 @@ class ModelConfig:
     remat: bool = False
     style: int = 0
     sees: Literal["eyes", "gaze"] = "eyes"
+    lookahead: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +111,10 @@ class LossConfig:
       samples: rollouts of each window that the energy score compares; 1 leaves its plain
         error.
       smoothness: weight of the scores of acceleration and jerk.
-      gaze_noise_deg: the gaze of a window gets white noise of up to this standard
-        deviation, as estimators do.
+      gaze_noise_deg: the gaze of every other window gets white noise of up to this
+        standard deviation, as estimators do.
+      live: share of windows in which the gaze to come is hidden, so that the model can
+        also be used live.
     """
 
     beta: float = 1.0
@@ -121,6 +125,7 @@ class LossConfig:
     samples: int = 2
     smoothness: float = 1.0
     gaze_noise_deg: float = 0.0
+    live: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +190,7 @@ class Config:
             "model.context": 0,
             "model.period": 1,
             "model.style": 0,
+            "model.lookahead": 0,
             "loss.beta": 0,
             "loss.beta_warmup_steps": 0,
             "loss.velocity": 0,
@@ -210,7 +216,7 @@ class Config:
             require(
                 0 < value < float("inf"), f"config: {name} must be > 0, got {value}."
             )
-        for name in ("data.min_valid", "loss.self_feed"):
+        for name in ("data.min_valid", "loss.self_feed", "loss.live"):
             value = lookup(self, name)
             require(0 <= value <= 1, f"config: {name} must be in [0, 1], got {value}.")
         require(
@@ -235,6 +241,11 @@ class Config:
                 "config: a natural model's windows come in pairs of one person: "
                 f"train.batch_size must be even, got {self.train.batch_size}.",
             )
+        require(
+            self.model.kind == "natural" or not self.model.lookahead,
+            "config: only a natural model looks ahead, but model.lookahead is "
+            f"{self.model.lookahead}.",
+        )
         require(
             not self.model.increments or self.model.context > 0,
             "config: model.increments needs model.context ≥ 1, got 0: there is no head "

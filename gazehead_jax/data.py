@@ -55,7 +55,7 @@ class WindowTable:
         require(len(motions) > 0, f"{data.dataset}: the split has no sequence.")
         self.motions, self.data, self.model = motions, data, model
         self._people: list[str] = []
-        self.length = model.context + data.horizon
+        self.length = model.context + data.horizon + model.lookahead
         tables, self._counts = [], []
         self._pass = None, None
 

@@ -18,7 +18,7 @@ from gazehead_jax.config import Config
 from gazehead_jax.errors import require
 from gazehead_jax.model import Windows
 from gazehead_jax.motion import Array, wrap
-from gazehead_jax.natural import Frame, Natural, noise_width, start
+from gazehead_jax.natural import Frame, Natural, noise_width, seen_gaze, start
 
 # (frames of a block, what a block's distance is divided by: degrees per second, and its
 # changes per frame). Each term then begins near 1.
@@ -48,7 +48,8 @@ def energy_loss(
     Args:
       config: the experiment.
       params: of the model.
-      windows: `[b, c + t]` in radians; the first c frames warm the model up.
+      windows: `[b, c + t]` in radians; the first c frames warm the model up, and those
+        that it may look ahead come last and are not scored.
       key: of this step. Noise belongs to a window's row in the *global* batch.
       rows: global row of each window.
       paired: whether rows 2 i and 2 i + 1 show the same person; then each lends the
@@ -60,8 +61,15 @@ def energy_loss(
     windows = windows.replace(
         gaze=jnp.where(known, windows.gaze, 0), head=jnp.where(known, windows.head, 0)
     )
-    samples, length = config.loss.samples, windows.gaze.shape[1]
-    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), 5))(rows)
+    # The last frames are only looked at.
+    samples, length = config.loss.samples, windows.gaze.shape[1] - c.lookahead
+    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), 6))(rows)
+    gaze = windows.gaze + _gaze_noise(config, keys[:, 4], windows.gaze.shape[1])
+    offered = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - config.loss.live))(
+        keys[:, 5]
+    )
+    gaze = seen_gaze(c, gaze, windows.valid & offered[:, None], length)
+    windows = jax.tree.map(lambda x: x[:, :length], windows)
     style, penalty = _styles(config, params, windows, keys, paired)
     noise = jax.vmap(lambda k: jax.random.normal(k, (samples, length, noise_width(c))))(
         keys[:, 2]
@@ -73,7 +81,6 @@ def energy_loss(
         lambda k: jax.random.bernoulli(k, 1 - config.loss.self_feed, (length,))
     )(keys[:, 3])
     force = force | ~ahead[None]
-    gaze = windows.gaze + _gaze_noise(config, keys[:, 4], length)
 
     repeat = lambda x: jnp.repeat(x, samples, axis=0)
     frames = Frame(
@@ -129,7 +136,9 @@ def _gaze_noise(config: Config, keys, length: int) -> Float[Array, "b t 2"]:
 
     def draw(key):
         size, white = jax.random.split(key)
-        return most * jax.random.uniform(size) * jax.random.normal(white, (length, 2))
+        # Half of them are clean.
+        size = jnp.maximum(jax.random.uniform(size, minval=-1.0), 0)
+        return most * size * jax.random.normal(white, (length, 2))
 
     return jax.vmap(draw)(keys)
 

@@ -5,7 +5,8 @@ Heads turn to bring the eyes back towards their middle, so that this is what coo
 hangs on, and not on where the room's north is: the model works for free-turning heads,
 cannot drift away from the gaze, and needs no statistics of the data. Beside it: speed of
 gaze, movement and tilt of the head, and a slow mean of gaze yaw, the posture to which
-heads return.
+heads return. Where the gaze is known beforehand it also sees where that will be in a
+moment: people plan head and eyes together, and a head that only reacts comes late.
 
 A latent z per frame comes from a learned prior p(z_t | past, gaze, style). What is drawn is
 the head's acceleration, which makes movement as smooth as learned. `style` is constant in a
@@ -37,6 +38,8 @@ FASTEST = 0.5
 # Necks bend this far, in pitch and roll.
 TILT_LIMIT = 1.4
 PRIOR_HIDDEN = 64
+# At how many frames to come a model that looks ahead looks, evenly spaced.
+LOOKS = 4
 STYLE_HIDDEN = 48
 
 
@@ -69,14 +72,14 @@ class Frame(struct.PyTreeNode):
     """What one frame brings. The last two are for training and warming up.
 
     Attributes:
-      gaze: of this frame.
+      gaze: of this frame, and what `seen_gaze` puts beside it.
       valid: whether `gaze` (and `head`) may be used.
       noise: standard normal, `[b, z + 3]`: for z and for the head.
       head: the true head.
       force: whether the true head, not the model's own, is remembered.
     """
 
-    gaze: Float[Array, "*b 2"]
+    gaze: Float[Array, "*b g"]
     valid: Bool[Array, "*b"]
     noise: Float[Array, "*b n"]
     head: Float[Array, "*b 3"] | None = None
@@ -88,6 +91,30 @@ def noise_width(config: ModelConfig) -> int:
     return config.latent + 3
 
 
+def seen_gaze(
+    config: ModelConfig,
+    gaze: Float[Array, "b t 2"],
+    valid: Bool[Array, "b t"],
+    frames: int,
+) -> Float[Array, "b n g"]:
+    """Gaze of the first n = `frames` frames, as `Frame` wants it.
+
+    A model that looks ahead gets (pitch, yaw, known) of each frame that it looks at
+    beside it; what lies beyond the t frames is unknown.
+    """
+    if not config.lookahead:
+        return gaze[:, :frames]
+    xp = gaze.__array_namespace__()
+    both = xp.concatenate([gaze, valid[..., None].astype(gaze.dtype)], -1)
+    both = xp.where(valid[..., None], both, 0)
+    short = max(0, frames + config.lookahead - gaze.shape[1])
+    both = xp.pad(both, ((0, 0), (0, short), (0, 0)))
+    offsets = [-(-config.lookahead * (i + 1) // LOOKS) for i in range(LOOKS)]
+    return xp.concatenate(
+        [gaze[:, :frames], *(both[:, o : o + frames] for o in offsets)], -1
+    )
+
+
 class Cell(nn.Module):
     """One frame: `(carry, frame) -> (carry, head)`."""
 
@@ -96,14 +123,14 @@ class Cell(nn.Module):
     @nn.compact
     def __call__(self, carry: Carry, frame: Frame) -> tuple[Carry, Float[Array, "b 3"]]:
         c = self.config
-        gaze = jnp.where(frame.valid[:, None], frame.gaze, carry.gaze)
+        gaze = jnp.where(frame.valid[:, None], frame.gaze[:, :2], carry.gaze)
         # The first gaze comes out of nowhere: it neither moves nor has a past.
         carry = carry.replace(
             gaze=jnp.where(carry.seen[:, None], carry.gaze, gaze),
             posture=jnp.where(carry.seen, carry.posture, gaze[:, 1]),
         )
         posture = carry.posture + wrap(gaze[:, 1] - carry.posture) / POSTURE_FRAMES
-        seen = _features(c, carry, gaze, posture, frame.valid)
+        seen = _features(c, carry, gaze, posture, frame)
 
         noise_z, noise_head = jnp.split(frame.noise, [c.latent], axis=-1)
         x = jnp.concatenate([carry.hidden, seen, carry.style], -1)
@@ -149,8 +176,8 @@ class Cell(nn.Module):
 
 
 def _features(
-    config: ModelConfig, carry: Carry, gaze, posture, valid
-) -> Float[Array, "b 16"]:
+    config: ModelConfig, carry: Carry, gaze, posture, frame: Frame
+) -> Float[Array, "b f"]:
     pitch, yaw, roll = jnp.split(carry.head, 3, axis=-1)
     eye = gaze_in_head(gaze, carry.head) if config.sees == "eyes" else gaze
     parts = [
@@ -163,8 +190,11 @@ def _features(
         gaze[:, :1] / GAZE_PITCH,
         wrap(gaze[:, 1:] - posture[:, None]) / POSTURE,
         wrap(yaw - posture[:, None]) / POSTURE,
-        valid[:, None].astype(gaze.dtype),
+        frame.valid[:, None].astype(gaze.dtype),
     ]
+    for look in jnp.split(frame.gaze[:, 2:], LOOKS, -1) if config.lookahead else ():
+        known = look[:, 2:]
+        parts += [known * wrap(look[:, :2] - gaze) / EYE, known]
     return jnp.clip(jnp.concatenate(parts, -1), -FEATURE_LIMIT, FEATURE_LIMIT)
 
 
@@ -250,7 +280,8 @@ def init_params(config: ModelConfig, key: jax.Array) -> dict:
         head=jnp.zeros((1, 2, 3)),
         valid=jnp.ones((1, 2), bool),
     )
-    frames = Frame(windows.gaze, windows.valid, jnp.zeros((1, 2, noise_width(config))))
+    gaze = seen_gaze(config, windows.gaze, windows.valid, 2)
+    frames = Frame(gaze, windows.valid, jnp.zeros((1, 2, noise_width(config))))
     carry = start(config, jnp.zeros((1, 3)), jnp.zeros((1, config.style)))
 
     @nn.nowrap

@@ -52,7 +52,7 @@ def start(
     if not c:
         return carry
     frames = natural.Frame(
-        gaze=gaze,
+        gaze=natural.seen_gaze(config, gaze, valid, c),
         valid=valid,
         noise=jnp.zeros((b, c, natural.noise_width(config))),
         head=head,
@@ -62,15 +62,27 @@ def start(
     return carry.replace(t=jnp.zeros((), jnp.int32))
 
 
+def seen_gaze(
+    config: ModelConfig,
+    gaze: Float[Array, "b t 2"],
+    valid: Bool[Array, "b t"],
+    frames: int,
+) -> Float[Array, "b n g"]:
+    """What `step` takes as the gaze of each of the first `frames` frames."""
+    if config.kind == "natural":
+        return natural.seen_gaze(config, gaze, valid, frames)
+    return gaze[:, :frames]
+
+
 def step(
     config: ModelConfig,
     params,
     carry: Carry,
-    gaze: Float[Array, "b 2"],
+    gaze: Float[Array, "b g"],
     valid: Bool[Array, " b"],
     noise: Float[Array, "b n"],
 ) -> tuple[Carry, Float[Array, "b d"]]:
-    """One frame: the memory and the head after it."""
+    """One frame: the memory and the head after it. For `gaze` see `seen_gaze`."""
     if config.kind == "natural":
         frame = natural.Frame(gaze=gaze, valid=valid, noise=noise)
         return natural.Natural(config).apply(

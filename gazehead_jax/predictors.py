@@ -24,9 +24,11 @@ MAX_ROWS = 512
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelPredictor:
-    """A checkpoint as a predictor, of one motion or of many in common rollouts."""
+    """A checkpoint as a predictor, of one motion or of many in common rollouts; `live`
+    hides the gaze to come from it."""
 
     checkpoint: Checkpoint
+    live: bool = False
 
     def __call__(
         self, context: Motion, motion: Motion, num_samples: int, seed: int
@@ -83,6 +85,7 @@ class ModelPredictor:
             gaze.reshape(rows, length, 2),
             valid.reshape(rows, length),
             min(length, 64),
+            live=self.live,
         )
         heads = np.concatenate(list(chunks), 1)
         heads = heads[..., : self.checkpoint.config.model.head_dim]
@@ -90,7 +93,7 @@ class ModelPredictor:
 
 
 def model_predictor(
-    checkpoint: Checkpoint, fps: float | None = None
+    checkpoint: Checkpoint, fps: float | None = None, *, live: bool = False
 ) -> ModelPredictor | Predictor:
     """The checkpoint as a predictor of motions at its own rate, or at another.
 
@@ -99,7 +102,7 @@ def model_predictor(
     """
     own = checkpoint.config.data.fps
     if fps is None or abs(fps - own) < 1e-3 * own:
-        return ModelPredictor(checkpoint)
+        return ModelPredictor(checkpoint, live)
 
     def predict(context: Motion, motion: Motion, num_samples: int, seed: int):
         c = checkpoint.config.model
@@ -120,6 +123,7 @@ def model_predictor(
             num_samples=num_samples,
             seed=seed,
             context=past,
+            live=live,
             chunk=16,
         )
         return np.stack([m.require_head() for m in made])[..., : c.head_dim]

@@ -131,11 +131,14 @@ def rollout_chunk(
     config: ModelConfig,
     params,
     state: RolloutState,
-    gaze: Float[Array, "s t 2"],
+    gaze: Float[Array, "s t g"],
     valid: Bool[Array, "s t"],
     temperature: Float[Array, ""] | float = 1.0,
 ) -> tuple[RolloutState, Float[Array, "s t d"]]:
-    """`lax.scan` of the model's step over one chunk, in the normaliser's units."""
+    """`lax.scan` of the model's step over one chunk, in the normaliser's units.
+
+    For `gaze` see `networks.seen_gaze`.
+    """
     length = gaze.shape[1]
     frames = (
         jnp.swapaxes(gaze, 0, 1),
@@ -157,6 +160,7 @@ def rollout(
     valid: Bool[np.ndarray, "s t"],
     chunk: int = CHUNK,
     temperature: float = 1.0,
+    live: bool = False,
 ) -> Iterator[Float[np.ndarray, "s n 3"]]:
     """Heads in radians, chunk by chunk, at the model's rate.
 
@@ -168,6 +172,7 @@ def rollout(
       chunk: frames at a time; only speed and memory depend on it.
       temperature: of the noise; 0 gives the model's middle way, the same for all samples
         of a style.
+      live: hide from the model what gaze is to come, as in live use.
 
     Yields:
       `[samples, frames, 3]`; roll is 0 for a model of (pitch, yaw).
@@ -176,14 +181,19 @@ def rollout(
     params = jax.tree.map(jnp.asarray, checkpoint.params)
     length = gaze.shape[1]
     for start in range(0, length, chunk):
-        piece = slice(start, start + chunk)
+        # What a model sees coming may lie in the next chunk.
+        piece = slice(start, start + chunk + config.lookahead)
         n = min(chunk, length - start)
-        # The last chunk is padded with invalid frames: nothing compiles anew.
-        padding = ((0, 0), (0, chunk - n))
-        inputs = np.pad(normaliser.gaze(gaze[:, piece]), (*padding, (0, 0)))
+        # The end is padded with invalid frames: nothing compiles anew.
+        short = max(0, chunk + config.lookahead - (length - start))
+        padding = ((0, 0), (0, short))
         usable = np.pad(valid[:, piece], padding)
+        inputs = np.pad(normaliser.gaze(gaze[:, piece]), (*padding, (0, 0)))
         inputs = np.where(usable[..., None], inputs, 0).astype(np.float32)
-        state, heads = rollout_chunk(config, params, state, inputs, usable, temperature)
+        seen = networks.seen_gaze(config, inputs, usable & (not live), chunk)
+        state, heads = rollout_chunk(
+            config, params, state, seen, usable[:, :chunk], temperature
+        )
         yield _to_radians(checkpoint, heads)[:, :n]
 
 
@@ -207,6 +217,7 @@ def sample(
     style: Sequence[float] | None = None,
     controls: Controls = AS_SAMPLED,
     best_of: int = 1,
+    live: bool = False,
     chunk: int = CHUNK,
 ) -> list[Motion]:
     """Head motions for a gaze sequence.
@@ -222,12 +233,12 @@ def sample(
       controls: amplitude, rest pose and limits.
       best_of: each motion is the most typical of so many: the one with the least mean
         distance (degrees) to the others.
-      chunk: see `rollout`.
+      live, chunk: see `rollout`.
 
     Returns:
-      `num_samples` motions with the input's gaze, rate and length. At the model's own
-      rate a head depends on gaze up to its frame only; changing from and to another
-      rate looks up to two frames of the model ahead.
+      `num_samples` motions with the input's gaze, rate and length. A head depends on
+      gaze up to `model.lookahead` frames ahead, or, if live, up to its frame only;
+      changing from and to another rate looks up to two frames of the model further.
 
     Raises:
       GazeheadError: no valid gaze frame, or a count or chunk below 1.
@@ -256,7 +267,7 @@ def sample(
     state = initial_state(checkpoint, sample_keys(seed, rows), context, style)
     gaze = np.broadcast_to(driving.gaze, (rows, *driving.gaze.shape))
     valid = np.broadcast_to(driving.valid, gaze.shape[:2])
-    chunks = rollout(checkpoint, state, gaze, valid, chunk, float(temperature))
+    chunks = rollout(checkpoint, state, gaze, valid, chunk, float(temperature), live)
     heads = np.concatenate(list(chunks), axis=1)
     heads = controls.apply(_most_typical(heads, best_of))
     made = {"model": checkpoint.name, "model_fps": fps, "seed": seed}
@@ -303,7 +314,7 @@ def _at_rate_of(motion: Motion, generated: Motion, facts: dict) -> Motion:
 
 
 class HeadStream:
-    """One gaze in, one head out, for live use; equal to the rollout of all frames.
+    """One gaze in, one head out, for live use; equal to the live rollout of all frames.
 
     Example:
       stream = HeadStream(gazehead_jax.load("out/demo/model"))
@@ -348,11 +359,13 @@ class HeadStream:
         valid = bool(valid and np.isfinite(gaze).all())
         gaze = np.broadcast_to(gaze if valid else np.zeros(2, np.float32), self._shape)
         usable = np.full(self._shape[:2], valid)
+        config = self._checkpoint.config.model
+        seen = networks.seen_gaze(config, gaze, np.zeros_like(usable), 1)
         self._state, heads = rollout_chunk(
-            self._checkpoint.config.model,
+            config,
             self._params,
             self._state,
-            gaze,
+            seen,
             usable,
             self._temperature,
         )

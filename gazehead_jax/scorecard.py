@@ -181,9 +181,11 @@ def scorecard(
                 baseline_predictor(baseline, d), d, baseline.deterministic
             )
         for name, c in checkpoints.items():
-            methods[name] = Method(
-                model_predictor(c, fps), min(d, c.config.model.head_dim)
-            )
+            channels = min(d, c.config.model.head_dim)
+            methods[name] = Method(model_predictor(c, fps), channels)
+            if c.config.model.lookahead:
+                blind = model_predictor(c, fps, live=True)
+                methods[f"{name} live"] = Method(blind, channels)
         domains[str(dataset)] = judge(
             methods,
             motions,
