@@ -71,10 +71,10 @@ def yaw_strips(motion: Motion, width: int, reach: float) -> Iterator[np.ndarray]
     gauge whose left is the image's left, and over the last `SPAN_S` seconds. `reach` is the
     yaw, in radians, at the ends of the scale."""
     yaws = np.stack([motion.gaze[:, 1], motion.head[:, 1]], axis=1)
-    unit = max(1, round(width / 256))
+    unit = _unit(width)
     gauge, trace = 14 * unit, 44 * unit
     span = max(2, round(SPAN_S * motion.fps))
-    blank = np.broadcast_to(PAPER, (gauge + trace + 2 * unit, width, 3)).copy()
+    blank = np.broadcast_to(PAPER, (strip_height(width), width, 3)).copy()
     blank[gauge // 2 - unit // 2 : gauge // 2 + (unit + 1) // 2] = RULE
     blank[gauge + trace // 2] = RULE
     blank[:gauge, width // 2] = RULE
@@ -96,6 +96,15 @@ def yaw_strips(motion: Motion, width: int, reach: float) -> Iterator[np.ndarray]
         _disc(strip, across(yaws[now, 1]), gauge / 2, 5 * unit, HEAD)
         _disc(strip, across(yaws[now, 0]), gauge / 2, 3.4 * unit, GAZE)
         yield strip
+
+
+def strip_height(width: int) -> int:
+    """Rows of a strip of `yaw_strips`."""
+    return 60 * _unit(width)
+
+
+def _unit(width: int) -> int:
+    return max(1, round(width / 256))
 
 
 def _curve(image, columns, rows, colour, thick) -> None:

@@ -276,6 +276,19 @@ def read_video(
         )
 
 
+def read_comment(path: str | Path) -> str:
+    """The comment in the container's metadata, empty if there is none.
+
+    Raises:
+      GazeheadError: the file is missing or cannot be read, or PyAV is missing.
+    """
+    path = Path(path)
+    require(path.is_file(), f"{path}: there is no such file.")
+    av = _av()
+    with _av_errors(av, path, reading=True), av.open(str(path)) as container:
+        return container.metadata.get("comment", "")
+
+
 def _pictures(av, container) -> list:
     """The video streams; cover art of an audio file is one of a single picture."""
     cover = av.stream.Disposition.attached_pic
