@@ -136,6 +136,16 @@ WEIGHTS: dict[str, Weights] = {
         _unigaze("b", "unigaze_b16_joint"),
         _unigaze("l", "unigaze_l16_joint", "unigaze_L16_joint.pth.tar"),
         _unigaze("h", "unigaze_h14_joint"),
+        Weights(
+            "sted",
+            "face patches of the generator sted, ST-ED",
+            licence="NVIDIA Source Code License (ST-ED), trained on GazeCapture (licence "
+            "for research only)",
+            commercial=False,
+            # The link of that page may name it otherwise; the code reads this name.
+            files={"206865.pt": None},
+            page="https://github.com/zhengyuf/STED-gaze",
+        ),
     )
 }
 
