@@ -28,10 +28,12 @@ class Weights:
       purpose: what they are for.
       licence: of the weights, one line.
       commercial: whether that allows commercial use.
-      files: file name → sha256. All are needed and lie in one folder. Without a hash
-        they are the names under which users bring it, and one is enough.
+      files: file name → sha256. All are needed and lie in one folder, or below it where
+        names have a folder of their own. Without a hash they are the names under which
+        users bring it, and one is enough.
       page: where the makers tell of them.
       sources: where they are fetched from, tried in this order.
+      together: whether all files are needed although users bring them.
     """
 
     name: str
@@ -41,6 +43,17 @@ class Weights:
     files: Mapping[str, str | None]
     page: str
     sources: tuple[Package | Site, ...] = ()
+    together: bool = False
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one file, so that their folder is what is meant."""
+        return len(self.files) > 1 and (self.together or not self.brought)
+
+    @property
+    def names(self) -> str:
+        """Of the files, for a message."""
+        return (" and " if self.several else " or ").join(self.files)
 
     @property
     def brought(self) -> bool:
@@ -146,6 +159,25 @@ WEIGHTS: dict[str, Weights] = {
             files={"206865.pt": None},
             page="https://github.com/zhengyuf/STED-gaze",
         ),
+        Weights(
+            "liveportrait",
+            "photos of the generator liveportrait, LivePortrait",
+            # The authors' repository speaks of its code and of InsightFace's models,
+            # which are not needed here; of its own weights it says nothing.
+            licence="code MIT; licence of the weights not verified (LivePortrait)",
+            commercial=False,
+            files=dict.fromkeys(
+                (
+                    "base_models/appearance_feature_extractor.pth",
+                    "base_models/motion_extractor.pth",
+                    "base_models/warping_module.pth",
+                    "base_models/spade_generator.pth",
+                    "retargeting_models/stitching_retargeting_module.pth",
+                )
+            ),
+            page="https://github.com/KwaiVGI/LivePortrait",
+            together=True,
+        ),
     )
 }
 
@@ -204,10 +236,9 @@ def locate(
         return found
     if fetch and weights.commercial and not weights.brought:
         return _fetch(weights)
-    names = (" or " if weights.brought else " and ").join(weights.files)
     looked = ", ".join(map(str, places(folder)))
     raise GazeheadError(
-        f"the weights {name} are missing: no {names} in {looked}. {_remedy(weights)}"
+        f"the weights {name} are missing: no {weights.names} in {looked}. {_remedy(weights)}"
     )
 
 
@@ -241,7 +272,7 @@ def listing_text(folder: str | os.PathLike | None = None) -> str:
         weights = row.weights
         origin = f"fetched from {' or '.join(map(str, weights.sources))}"
         if weights.brought:
-            origin = f"brought by you: {' or '.join(weights.files)}"
+            origin = f"brought by you: {weights.names}"
         lines += [
             f"{row.status:9}{weights.name}: {weights.purpose}",
             f"{'':9}{weights.terms}; {weights.page}",
@@ -304,14 +335,13 @@ def _find(weights: Weights, folder: str | os.PathLike | None) -> Path | None:
 def _candidates(weights: Weights, place: Path) -> Iterator[Path]:
     """Files, or folders with all files, of that name; the least deep first."""
     found = sorted(
-        ((Path(folder), names) for folder, _, names in os.walk(place)),
-        key=lambda entry: (len(entry[0].parts), entry[0]),
+        (Path(folder) for folder, _, _ in os.walk(place)),
+        key=lambda folder: (len(folder.parts), folder),
     )
-    several = not weights.brought and len(weights.files) > 1
-    for folder, names in found:
-        there = [file for file in weights.files if file in names]
-        if not several:
-            yield from (folder / file for file in there)
+    for folder in found:
+        there = [folder / file for file in weights.files if (folder / file).is_file()]
+        if not weights.several:
+            yield from there
         elif len(there) == len(weights.files):
             yield folder
 
@@ -337,7 +367,9 @@ def _status(weights: Weights, folder: str | os.PathLike | None) -> Status:
     if path is None:
         return Status(weights, "missing", None, _remedy(weights))
     if weights.brought:
-        unknown = f"sha256 {file_hash(path)} (which it should have is not known)"
+        unknown = "which sha256 they should have is not known"
+        if not weights.several:
+            unknown = f"sha256 {file_hash(path)} (which it should have is not known)"
         return Status(weights, "there", path, f"at {path}, {unknown}")
     return Status(weights, "there", path, f"at {path}, sha256 as expected")
 
@@ -345,8 +377,9 @@ def _status(weights: Weights, folder: str | os.PathLike | None) -> Status:
 def _remedy(weights: Weights) -> str:
     if weights.brought:
         return (
-            f"Get it from {weights.page} ({weights.terms}) and put it into {cache_dir()},"
-            f" or name its folder by --weights or {ENVIRONMENT}."
+            f"Get {'them' if weights.several else 'it'} from {weights.page} "
+            f"({weights.terms}) and put {'them' if weights.several else 'it'} into "
+            f"{cache_dir()}, or name the folder by --weights or {ENVIRONMENT}."
         )
     return f"`gazehead weights get {weights.name}` fetches it ({weights.terms})."
 
@@ -357,7 +390,7 @@ def _fetch(weights: Weights) -> Path:
         f"the weights {weights.name} are never fetched. {_remedy(weights)}",
     )
     folder = cache_dir() / weights.name
-    result = folder if len(weights.files) > 1 else folder / next(iter(weights.files))
+    result = folder if weights.several else folder / next(iter(weights.files))
     if all((folder / file).is_file() for file in weights.files):
         if not _difference(weights, result):
             return result
