@@ -410,3 +410,34 @@ def test_looks_change_colours_and_light():
 def test_a_head_in_the_camera_is_refused():
     with pytest.raises(GazeheadError, match="before the camera"):
         make_renderer(64, view=View(place=(0.0, 0.0, 0.2)))
+
+
+@pytest.mark.parametrize("towards", [(0.0, 0.5), (0.4, 0.0), (-0.3, 2.5)])
+def test_a_camera_that_stands_elsewhere_sees_the_whole_person_from_there(towards):
+    """As if the person, shoulders and all, had turned the other way."""
+    head = load_head()
+    gaze, turn = deg(5, 12), deg(-8, 20, 4)
+    usual = pose_head(head, gaze, turn, OPEN)
+    there = pose_head(head, gaze, turn, OPEN, View(towards=towards))
+    back = motion.head_to_matrix(np.float32([*towards, 0]))
+    about = np.asarray(View().place) + scene.AXIS
+    undo = lambda p: (np.asarray(p) - about) @ back.T + about
+    np.testing.assert_allclose(undo(there.points), usual.points, atol=1e-5)
+    np.testing.assert_allclose(undo(there.eyes), usual.eyes, atol=1e-5)
+    np.testing.assert_allclose(back @ there.forward, usual.forward, atol=1e-5)
+    # Who looks to where the camera stands looks into it.
+    met = pose_head(head, jnp.float32(towards), turn, OPEN, View(towards=towards))
+    np.testing.assert_allclose(met.forward, [0, 0, -1], atol=1e-5)
+
+
+def test_a_background_fills_the_middle_square():
+    picture = np.zeros((20, 60, 3), np.float32)
+    picture[:, 20:40] = [0, 0.6, 0.2]
+    picture[:10, 20:40] = [0.9, 0.1, 0.1]
+    still = jnp.zeros((1, 2)), jnp.zeros((1, 3)), jnp.zeros(1)
+    frame = np.asarray(make_renderer(64, supersample=1, background=picture)(*still))[0]
+    np.testing.assert_allclose(frame[2, 2] / 255, [0.9, 0.1, 0.1], atol=0.01)
+    np.testing.assert_allclose(frame[40, 2] / 255, [0, 0.6, 0.2], atol=0.01)
+    np.testing.assert_allclose(frame[40, 61] / 255, [0, 0.6, 0.2], atol=0.01)
+    plain = np.asarray(make_renderer(64, supersample=1)(*still))[0]
+    np.testing.assert_array_equal(frame[30:40, 26:38], plain[30:40, 26:38])

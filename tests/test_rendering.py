@@ -53,7 +53,7 @@ def test_frames_come_one_per_frame_and_compile_once():
         assert len(frames) == count
         assert {f.shape for f in frames} == {(64, 64, 3)}
         assert {f.dtype for f in frames} == {np.dtype(np.uint8)}
-    assert head3d._renderer(64, 1)._cache_size() == 1
+    assert head3d._renderer(64, 1, head3d.Camera())._cache_size() == 1
 
 
 def test_frames_do_not_depend_on_the_batch():

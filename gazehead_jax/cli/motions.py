@@ -1,9 +1,10 @@
 """Commands on motion files: plots, video, other formats."""
 
+import argparse
 import sys
 from pathlib import Path
 
-from gazehead_jax.cli.common import named, start
+from gazehead_jax.cli.common import add_weights_dir, named, start
 from gazehead_jax.errors import require
 
 
@@ -20,24 +21,19 @@ def add_commands(add) -> None:
     )
     p.add_argument("--out", required=True, help=".png, .pdf or .svg")
 
-    p = add("render", _render, "draw motion as a 3-D head that turns and looks")
-    p.add_argument(
-        "--motion",
-        required=True,
-        action="append",
-        metavar="[LABEL=]FILE",
-        help="motion file; again to see several side by side",
-    )
-    p.add_argument("--out", required=True, help=".mp4")
-    p.add_argument("--size", type=int, default=256, help="edge of a panel in pixels")
-    p.add_argument("--fps", type=float, help="rate of the video")
+    _add_render(add)
 
     p = add("convert", _convert, "read, check, repair and resample motion files")
     p.add_argument(
         "source",
-        help=".npz or .csv; also what OpenFace, py-feat, MediaPipe or Live Link Face wrote",
+        help=".npz or .csv; what OpenFace, py-feat, MediaPipe or Live Link Face wrote; "
+        "or a LivePortrait motion template, .pkl",
     )
-    p.add_argument("out", nargs="?", help=".npz or .csv; may be left out with --check")
+    p.add_argument(
+        "out",
+        nargs="?",
+        help=".npz, .csv or, for LivePortrait, .pkl; may be left out with --check",
+    )
     p.add_argument("--fps", type=float, help="resample to this rate")
     p.add_argument("--mirror", action="store_true", help="swap left and right")
     p.add_argument(
@@ -84,6 +80,54 @@ def add_commands(add) -> None:
     )
 
 
+def _add_render(add) -> None:
+    p = add("render", _render, "draw motion as a face that turns and looks")
+    p.add_argument(
+        "--motion",
+        required=True,
+        action="append",
+        metavar="[LABEL=]FILE",
+        help="motion file; again to see several side by side",
+    )
+    p.add_argument("--out", required=True, help=".mp4")
+    p.add_argument(
+        "--generator",
+        action="append",
+        choices=("head3d", "tha3", "liveportrait", "sted"),
+        help="what draws: a 3-D head (default, needs nothing else), an anime character, "
+        "a photo, the paper's face generator; again to see several side by side",
+    )
+    p.add_argument("--portrait", help="the picture whose face moves; not for head3d")
+    add_weights_dir(p)
+    p.add_argument(
+        "--size", type=int, help="edge of a panel of head3d in pixels (default 256)"
+    )
+    p.add_argument("--fps", type=float, help="rate of the video")
+    p.add_argument(
+        "--reference",
+        metavar="VIDEO",
+        help="show this video, which the motion was extracted from, beside it",
+    )
+    p.add_argument("--audio", metavar="FILE", help="keep the sound of this file")
+    p.add_argument(
+        "--camera",
+        metavar="TERMS",
+        help="where head3d is seen from: any of fov=DEG,distance=METRES,yaw=DEG,"
+        "pitch=DEG (yaw + from the image's left, pitch + from above)",
+    )
+    p.add_argument(
+        "--background",
+        metavar="COLOUR|IMAGE",
+        help="what is behind head3d: #rrggbb or an image file",
+    )
+    p.add_argument(
+        "--mark",
+        action=argparse.BooleanOptionalAction,
+        help="write into the video and beside it that it is generated, by what and under "
+        "which licence (default: if its pictures are photo-real)",
+    )
+
+
 def _plot(args) -> None:
     from gazehead_jax import plots
 
@@ -122,7 +166,9 @@ def _render(args) -> None:
     start()
     from gazehead_jax.motion_io import load_motion
     from gazehead_jax.rendering import render, render_side_by_side
+    from gazehead_jax.video import check_video_path
 
+    check_video_path(args.out)
     motions: dict[str, object] = {}
     for text in args.motion:
         label, path = named(text)
@@ -132,12 +178,56 @@ def _render(args) -> None:
             f"two motions are labelled {label!r}; label them, as in LABEL=FILE.",
         )
         motions[label] = load_motion(path)
-    if len(motions) == 1:
-        (motion,) = motions.values()
-        path = render(motion, args.out, size=args.size, fps=args.fps)
+    faces = _faces(args)
+    tell = lambda line: print(line, file=sys.stderr)
+    for face in faces:
+        tell(face.licence)
+    options = {
+        "fps": args.fps,
+        "audio": args.audio,
+        "mark": args.mark,
+        "tell": tell,
+        "progress": True,
+    }
+    if len(motions) == 1 and len(faces) == 1 and not args.reference:
+        (motion,), (face,) = motions.values(), faces
+        path = render(motion, args.out, generator=face, **options)
     else:
-        path = render_side_by_side(motions, args.out, size=args.size, fps=args.fps)
+        path = render_side_by_side(
+            motions, args.out, generator=faces, reference=args.reference, **options
+        )
     print(path)
+
+
+def _faces(args) -> list:
+    """The generators of a command line; what only some use is given to those."""
+    from gazehead_jax.generators import DEFAULT, make_generator
+    from gazehead_jax.generators.head3d import parse_camera
+
+    names = args.generator or [DEFAULT]
+    require(
+        len(set(names)) == len(names),
+        f"--generator {' '.join(names)}: name each generator once.",
+    )
+    drawing = {"size": args.size, "background": args.background}
+    if args.camera:
+        drawing["camera"] = parse_camera(args.camera)
+    drawing = {key: value for key, value in drawing.items() if value is not None}
+    networks = [name for name in names if name != DEFAULT]
+    require(
+        not drawing or DEFAULT in names,
+        f"{', '.join(f'--{key}' for key in drawing)}: for the generator {DEFAULT} only.",
+    )
+    require(
+        bool(networks) or not args.portrait,
+        f"--portrait: {DEFAULT} draws its own head; choose another --generator.",
+    )
+    return [
+        make_generator(name, portrait=args.portrait, folder=args.weights)
+        if name in networks
+        else make_generator(name, **drawing)
+        for name in names
+    ]
 
 
 def _convert(args) -> int | None:

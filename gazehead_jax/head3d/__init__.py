@@ -5,6 +5,9 @@ from gazehead_jax.head3d.mesh import PEOPLE as PEOPLE
 from gazehead_jax.head3d.mesh import HeadMesh as HeadMesh
 from gazehead_jax.head3d.mesh import load_head as load_head
 from gazehead_jax.head3d.mesh import load_person as load_person
+from gazehead_jax.head3d.scene import CENTRE as CENTRE
+from gazehead_jax.head3d.scene import DISTANCE as DISTANCE
+from gazehead_jax.head3d.scene import HALF_VIEW as HALF_VIEW
 from gazehead_jax.head3d.scene import Look as Look
 from gazehead_jax.head3d.scene import Pose as Pose
 from gazehead_jax.head3d.scene import View as View

@@ -20,7 +20,9 @@ from gazehead_jax.head3d.mesh import MASKS, HeadMesh, load_head, vertex_normals
 
 DISTANCE = 2.0  # metres from the camera to the middle between the eyes
 IN_FRONT, BEHIND = 0.22, 0.34  # room in depth about the eyes, metres
+SIDEWAYS = 0.38  # the same where shoulders may point to the camera
 HALF_VIEW = 0.145  # metres at DISTANCE from the image's middle to its edge
+AXIS = np.float32([0.0, 0.0, 0.08])  # what a camera stands around, head axes
 CENTRE = np.float32([0.0, 0.022, 0.0])  # what the image's middle shows, head axes
 NECK_SHARE = 0.4  # of the head's turn happens at the neck's foot
 LID_FULL = np.deg2rad(22.0)  # eye pitch at which a lid shape is at full strength
@@ -36,18 +38,27 @@ class View:
     Attributes:
       focal: focal length in halves of the picture's edge.
       place: the middle between the eyes of a head at rest, camera frame, metres.
+      towards: (pitch, yaw) in radians of the direction from the head in which the camera
+        stands, seen from a camera before the person: the whole person is seen from there,
+        while angles stay those of the camera before it.
     """
 
     focal: float = DISTANCE / HALF_VIEW
     place: tuple[float, float, float] = tuple((np.array([0, 0, 2]) - CENTRE).tolist())
+    towards: tuple[float, float] = (0.0, 0.0)
 
     @property
     def near(self) -> float:
-        return self.place[2] - IN_FRONT
+        return self.place[2] - (SIDEWAYS if any(self.towards) else IN_FRONT)
 
     @property
     def far(self) -> float:
-        return self.place[2] + BEHIND
+        return self.place[2] + (SIDEWAYS if any(self.towards) else BEHIND)
+
+    @property
+    def turn(self) -> np.ndarray:
+        """`[3, 3]` from the axes of a camera before the person to this camera's."""
+        return motion.head_to_matrix(np.float32([*self.towards, 0])).T
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,11 +146,16 @@ def pose_head(
     points = h * to_head(vertices) + n * to_neck(vertices) + (1 - h - n) * vertices
     normals = h * (normals @ turn.T) + n * (normals @ bend.T) + (1 - h - n) * normals
     normals /= jnp.linalg.norm(normals, axis=1, keepdims=True)
+    eyes, forward = to_head(jnp.asarray(mesh.eyes)), turn @ motion.angles_to_vector(eye)
+    if any(view.towards):
+        about = lambda p: (p - AXIS[None]) @ view.turn.T + AXIS[None]
+        points, eyes, normals = about(points), about(eyes), normals @ view.turn.T
+        turn, forward = view.turn @ turn, view.turn @ forward
     return Pose(
         points=points + origin[None],
         normals=normals,
-        eyes=to_head(jnp.asarray(mesh.eyes)) + origin[None],
-        forward=turn @ motion.angles_to_vector(eye),
+        eyes=eyes + origin[None],
+        forward=forward,
         front=-turn[:, 2],
         up=-turn[:, 1],
     )
@@ -271,11 +287,21 @@ def _eye_colour(normal, carries, pose: Pose, radius_px, look: Look):
     return jnp.clip(lit + 0.8 * glint * inside(look.iris * 1.1), 0, 1) ** (1 / 2.2)
 
 
-def _background(size: int) -> np.ndarray:
+def _studio(size: int) -> np.ndarray:
     y, x = np.mgrid[0:size, 0:size] / size - 0.5
     share = np.clip(0.5 + 0.8 * y + 0.9 * (x**2 + y**2), 0, 1)[..., None]
     top, bottom = np.float32(BACKGROUND_TOP), np.float32(BACKGROUND_BOTTOM)
     return (top * (1 - share) + bottom * share).astype(np.float32)
+
+
+def _cover(picture: np.ndarray, size: int) -> np.ndarray:
+    """`[size, size, 3]` the middle square of a picture."""
+    height, width, _ = picture.shape
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    square = picture[top : top + edge, left : left + edge]
+    scaled = jax.image.resize(square, (size, size, 3), "linear")
+    return np.clip(np.asarray(scaled, np.float32), 0, 1)
 
 
 def _room(
@@ -315,6 +341,7 @@ def make_renderer(
     mesh: HeadMesh | None = None,
     view: View = View(),
     look: Look = Look(),
+    background: Float[np.ndarray, "h w 3"] | None = None,
 ):
     """A jitted function `(gaze [b, 2], head [b, 3], blink [b]) → uint8 [b, h, w, 3]`.
 
@@ -327,6 +354,8 @@ def make_renderer(
       mesh: the head; the package's own if left out.
       view: camera and place.
       look: colours and light.
+      background: a picture of any size that fills what is behind the head, sRGB 0 to 1,
+        cut to a square; a plain studio if left out.
 
     Raises:
       GazeheadError: a picture too fine for the rasteriser, or a head that the camera
@@ -334,13 +363,13 @@ def make_renderer(
     """
     require(
         view.near > 0,
-        f"the head must be more than {IN_FRONT:g} m before the camera, got "
-        f"{view.place[2]:g} m.",
+        f"the head must be more than {view.place[2] - view.near:g} m before the camera, "
+        f"got {view.place[2]:g} m.",
     )
     mesh = load_head() if mesh is None else mesh
     inner = size * supersample
     runs, length = _room(mesh, inner, view)
-    background = _background(inner)
+    behind = _studio(inner) if background is None else _cover(background, inner)
 
     def frame(gaze, head, blink) -> UInt8[Array, "size size 3"]:
         pose = raster.stage(lambda *a: pose_head(mesh, *a, view), gaze, head, blink)
@@ -356,7 +385,7 @@ def make_renderer(
             far=view.far,
         )
         image = raster.stage(
-            lambda *a: _paint(*a, mesh.faces, background), buffer, points, colours
+            lambda *a: _paint(*a, mesh.faces, behind), buffer, points, colours
         )
         for centre in pose.eyes:
             image = _draw_eye(image, buffer, centre, pose, mesh.eye_radius, view, look)
