@@ -10,6 +10,7 @@ from gazehead_jax.cli import (
     judging,
     models,
     motions,
+    study,
     system,
 )
 from gazehead_jax.errors import GazeheadError
@@ -77,6 +78,6 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for module in (system, extraction, datasets, models, judging, motions):
+    for module in (system, extraction, datasets, models, judging, motions, study):
         module.add_commands(add)
     return parser
