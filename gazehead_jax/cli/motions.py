@@ -239,18 +239,21 @@ def _convert(args) -> int | None:
         bool(args.out or args.check),
         "convert needs a file to write; to look only, give --check.",
     )
-    if args.out:
+    if args.out and Path(args.out).suffix != ".pkl":
         check_suffix(args.out)
-    motion = formats.load(
-        args.source,
-        args.format,
-        fps=args.source_fps,
-        units=args.units,
-        face=args.face,
-        gaze_frame=args.gaze_frame,
-        negate=args.negate,
-        swap=args.swap,
-    )
+    if Path(args.source).suffix == ".pkl":
+        motion = _template(args)
+    else:
+        motion = formats.load(
+            args.source,
+            args.format,
+            fps=args.source_fps,
+            units=args.units,
+            face=args.face,
+            gaze_frame=args.gaze_frame,
+            negate=args.negate,
+            swap=args.swap,
+        )
     for note in motion.meta.get("notes", ()):
         print(f"{args.source}: {note}.", file=sys.stderr)
     if args.check:
@@ -263,5 +266,28 @@ def _convert(args) -> int | None:
             motion = resample(motion, args.fps)
         if args.mirror:
             motion = mirror(motion)
-        print(save_motion(args.out, motion))
+        if Path(args.out).suffix == ".pkl":
+            from gazehead_jax.motion_templates import save_template
+
+            print(save_template(args.out, motion))
+        else:
+            print(save_motion(args.out, motion))
     return None
+
+
+def _template(args):
+    """A motion template, whose format leaves nothing to be told but wrong signs."""
+    from gazehead_jax import formats
+    from gazehead_jax.motion_templates import load_template
+
+    told = ("format", "source_fps", "units", "face", "gaze_frame")
+    given = [name for name in told if getattr(args, name) is not None]
+    require(
+        not given,
+        f"{args.source}: a motion template says itself what it holds; leave "
+        f"{', '.join('--' + n.replace('_', '-').replace('format', 'from') for n in given)} "
+        "out.",
+    )
+    return formats.repair(
+        load_template(args.source), negate=args.negate, swap=args.swap
+    )

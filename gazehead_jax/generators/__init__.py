@@ -72,16 +72,24 @@ def _tha3(portrait, **options) -> Generator:
     return Tha3Generator(portrait, **options)
 
 
-def _liveportrait(portrait, **options) -> Generator:
+def _liveportrait(portrait, weights=None, **options) -> Generator:
     from gazehead_jax.generators.liveportrait import LivePortraitGenerator
+    from gazehead_jax.generators.portraits import find_faces, read_portrait
 
-    return LivePortraitGenerator(portrait, **options)
+    picture = read_portrait(portrait)
+    options.setdefault("landmarks", find_faces(picture, weights))
+    return LivePortraitGenerator(picture, weights, **options)
 
 
-def _sted(portrait, **options) -> Generator:
+def _sted(portrait, weights=None, **options) -> Generator:
+    from gazehead_jax.generators.portraits import find_faces, read_portrait
     from gazehead_jax.generators.sted import StedGenerator
 
-    return StedGenerator(portrait, **options)
+    picture = read_portrait(portrait)
+    # Its own kind of face patch is taken as it is.
+    if picture.shape[:2] != StedGenerator.size:
+        options.setdefault("landmarks", find_faces(picture, weights))
+    return StedGenerator(picture, weights, **options)
 
 
 GENERATORS = {
