@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -241,7 +240,7 @@ def _rows_of_csv(path: Path) -> list[Mapping]:
 def _participant(
     path: Path, name: str, answers: Sequence[tuple], key: Key
 ) -> Participant:
-    ratings: dict[tuple[int, int], list[int]] = {pair: [] for pair in key.pairs}
+    ratings: dict[tuple[int, int], dict[str, int]] = {pair: {} for pair in key.pairs}
     a_chosen, missed, checks = [], 0, 0
     for a, b, rating, _ in answers:
         if key.broken.get(a) == b or key.broken.get(b) == a:
@@ -260,19 +259,23 @@ def _participant(
             f"{path}: there is an answer about two clips that are no pair of this study; "
             "ask for the file again.",
         )
+        require(
+            shown not in ratings[found],
+            f"{path}: two clips were answered twice; ask for the file again.",
+        )
         # On the page, + is for B.
-        ratings[found].append(-rating if found == (one, other) else rating)
+        ratings[found][shown] = -rating if found == (one, other) else rating
         if rating:
             a_chosen.append(rating < 0)
-    count = Counter(len(given) for given in ratings.values())
     require(
-        count == {key.per_pair: len(key.pairs)} and checks == key.checks,
-        f"{path}: each pair must be answered {key.per_pair} times and {key.checks} checks "
-        "once, but some are there too often; ask for the file again.",
+        checks == key.checks
+        and all(len(given) == key.per_pair for given in ratings.values()),
+        f"{path}: each two conditions must be answered {key.per_pair} times and "
+        f"{key.checks} checks made, but some are there too often; ask for the file again.",
     )
     return Participant(
         name,
-        np.array([ratings[pair] for pair in key.pairs], float),
+        np.array([[*ratings[pair].values()] for pair in key.pairs], float),
         tuple(a_chosen),
         missed,
         float(np.median([seconds for *_, seconds in answers])),

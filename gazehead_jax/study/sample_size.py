@@ -47,11 +47,11 @@ def exact_power(n: np.ndarray, share: float, alpha: float) -> Float[np.ndarray, 
 def sample_size(
     share: float,
     *,
-    ties: float = 0.2,
+    ties: float | int = 0.2,
     answers_per_pair: int = 6,
-    alike: float = 0.1,
+    alike: float | int = 0.1,
     comparisons: int = 1,
-    excluded: float = 0.1,
+    excluded: float | int = 0.1,
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> SampleSize:
@@ -90,7 +90,7 @@ def sample_size(
     )
     each = alpha / comparisons
     # About what a normal approximation says, with room for the sawtooth.
-    z = stats.norm.isf(each / 2) + max(0.0, stats.norm.ppf(power))
+    z = float(stats.norm.isf(each / 2) + max(0.0, stats.norm.ppf(power)))
     reach = 2 * (z / (2 * share - 1)) ** 2 + 100
     require(
         reach < MOST_ANSWERS,
@@ -101,7 +101,7 @@ def sample_size(
     powers = exact_power(n, share, each)
     decided = int(n[powers < power][-1]) + 1
     m = answers_per_pair * (1 - ties)
-    effect = max(1.0, 1 + (m - 1) * alike)
+    effect = float(max(1, 1 + (m - 1) * alike))
     least = math.ceil(1 - math.log2(each))
     kept = max(math.ceil(decided * effect / m), least)
     return SampleSize(

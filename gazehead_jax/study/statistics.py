@@ -77,13 +77,10 @@ def resample(people: int, num_resamples: int, seed: int) -> Float[np.ndarray, "b
     ).astype(float)
 
 
-def percentile_interval(
-    draws: np.ndarray, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high) of draws along the first axis; NaN draws are left out."""
+def percentile_interval(draws: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """`[2, *k]`, low and high of draws `[b, *k]`; NaN draws are left out."""
     tail = 50 * (1 - level)
-    low, high = np.nanpercentile(draws, [tail, 100 - tail], axis=0)
-    return low, high
+    return np.nanpercentile(draws, [tail, 100 - tail], axis=0)
 
 
 def davidson(
