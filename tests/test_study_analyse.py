@@ -160,7 +160,8 @@ def test_saved_and_drawn(handed_in, tmp_path, capsys):
     arguments += ["--out", out, "--figure", figure]
     assert cli.main(["study", "analyse", *map(str, [folder, *arguments])]) == 0
     printed = capsys.readouterr().out
-    assert "12 participants, 144 answers" in printed
+    assert "12 participant(s), 144 answers" in printed
+    assert "clustered" in printed  # headings are no markup
     values = json.loads(out.read_text())
     assert values["pairs"][1]["over"] == "real"
     text = out.with_suffix(".md").read_text()

@@ -200,7 +200,7 @@ def test_a_whole_study(study, tmp_path, capsys):
     assert one.missed == 0
     arguments = [*files, "--key", study.key, "--resamples", 10]
     assert cli.main(["study", "analyse", *map(str, arguments)]) == 0
-    assert "1 participants, 2 answers" in capsys.readouterr().out
+    assert "1 participant(s), 2 answers" in capsys.readouterr().out
 
 
 def test_no_answer_before_both_clips_were_watched_whole(study, tmp_path):

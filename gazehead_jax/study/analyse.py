@@ -74,11 +74,13 @@ class Analysis:
         gone = "; ".join(f"{name} {why}" for name, why in a["left_out"].items())
         share, low, high = a["a_share"]
         return (
-            f"Study {a['study']}: “{a['question']}” {a['participants']} participants, "
+            f"Study {a['study']}: “{a['question']}” {a['participants']} participant(s), "
             f"{a['answers']} answers; left out: {len(a['left_out'])}"
             f"{f' ({gone})' if gone else ''}. Clip A was chosen in {number(share, 2)} "
             f"[{number(low, 2)}, {number(high, 2)}] of the answers that chose one; an "
-            f"answer took {number(a['seconds'], 0)} s in the median."
+            f"answer took {number(a['seconds'], 0)} s in the median. Intervals are 95 %: "
+            "exact (Clopper–Pearson; of answers, as if they were independent) or clustered "
+            "(bootstrap over participants)."
         )
 
     def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -86,11 +88,11 @@ class Analysis:
         head = [
             "first over second",
             "answers for / tie / against",
-            "share for [exact]",
-            "[by participants]",
+            "share of answers, exact",
+            "the same, clustered",
             "participants for / against",
-            "share for [exact]",
-            "mean rating [by participants]",
+            "share of participants, exact",
+            "mean rating, clustered",
             "Wilcoxon p",
             "Holm p",
         ]
@@ -107,8 +109,8 @@ class Analysis:
                     f"{pair.people_for} / {pair.people_against}",
                     _with_interval(share, pair.people_exact),
                     _with_interval(pair.rating, pair.rating_interval),
-                    number(pair.p, 3),
-                    number(pair.p_holm, 3),
+                    p_text(pair.p),
+                    p_text(pair.p_holm),
                 ]
             )
         strengths = [
@@ -119,7 +121,7 @@ class Analysis:
             ("Pairs", head, rows),
             (
                 "Bradley–Terry strengths, ties after Davidson",
-                ["condition", "log strength [by participants]"],
+                ["condition", "log strength, clustered"],
                 strengths,
             ),
         ]
@@ -250,6 +252,11 @@ def _pairs(key: Key, ratings, counts, draws, drawn, enough: bool) -> tuple[Pair,
         dataclasses.replace(pair, p_holm=p)
         for pair, p in zip(out, adjusted, strict=True)
     )
+
+
+def p_text(p: float) -> str:
+    """A p-value to read."""
+    return number(p, 3) if p >= 0.001 else "< 0.001"
 
 
 def _bounds(draws: np.ndarray) -> tuple[float, float]:

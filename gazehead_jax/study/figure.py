@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from gazehead_jax.plots import _figure, _save, _tidy
-from gazehead_jax.study.analyse import Analysis
+from gazehead_jax.study.analyse import Analysis, p_text
 
 # Of Okabe & Ito's palette, and a grey between.
 _FOR, _TIE, _AGAINST = "#0072B2", "#D9D9D9", "#E69F00"
@@ -36,7 +36,7 @@ def plot_study(found: Analysis, path: str | os.PathLike) -> None:
             start += share
         left.text(0, y + 0.29, pair.over, ha="left", va="bottom", fontsize="small")
         left.text(1, y + 0.29, pair.under, ha="right", va="bottom", fontsize="small")
-        p = f"p = {pair.p_holm:.3f}" if pair.p_holm >= 0.001 else "p < .001"
+        p = f"p {p_text(pair.p_holm)}"
         left.text(1.02, y, p, va="center", fontsize="small")
     left.axvline(0.5, color="0.3", linewidth=0.8, linestyle=":")
     left.set_yticks([])
