@@ -232,10 +232,20 @@ def test_a_portrait_needs_one_whole_face(small):
 def test_a_file_that_is_no_picture_is_told_so(small, tmp_path):
     pytest.importorskip("av", reason="needs PyAV to read a picture")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    with pytest.raises(GazeheadError, match=r"broken\.png"):
+    with pytest.raises(
+        GazeheadError, match=r"broken\.png.*cannot be read as a picture"
+    ):
         StedGenerator(tmp_path / "broken.png", small)
-    with pytest.raises(GazeheadError, match=r"nowhere\.png.*no such file"):
+    with pytest.raises(GazeheadError, match=r"nowhere\.png.*no such portrait"):
         StedGenerator(tmp_path / "nowhere.png", small)
+
+
+def test_only_rgb_bytes_are_a_portrait():
+    for picture in (np.zeros((128, 128, 4), np.uint8), np.zeros((128, 128, 3))):
+        with pytest.raises(
+            GazeheadError, match=r"must be RGB, uint8.*got .* \[128, 128"
+        ):
+            generator._face(picture, None)
 
 
 def test_an_empty_batch_is_refused(small):

@@ -11,13 +11,13 @@ from jaxtyping import Float, UInt8
 
 from gazehead_jax.errors import require
 from gazehead_jax.generators.generator import Reach
+from gazehead_jax.generators.portraits import read_portrait
 from gazehead_jax.generators.sted import patch
 from gazehead_jax.generators.sted.conversion import GROWTH, from_torch
 from gazehead_jax.generators.sted.decoder import Decoder
 from gazehead_jax.generators.sted.encoder import Encoder
 from gazehead_jax.generators.sted.latents import Latents, straightened, turned
 from gazehead_jax.torch_file import read_state
-from gazehead_jax.video import read_video
 from gazehead_jax.weights import WEIGHTS, locate
 
 LATENTS = Latents()
@@ -62,7 +62,7 @@ class StedGenerator:
           weights: folder that is looked through first for the weights "sted", see
             `gazehead_jax.weights`.
           landmarks: of all faces in the picture, in pixels, as
-            `extraction.landmarks.LandmarkNet` finds them. Without them the picture must
+            `portraits.find_faces` finds them. Without them the picture must
             be such a patch already: 128², not yet equalised.
           batch: frames at once.
           dtype: of the decoder's convolutions.
@@ -122,9 +122,12 @@ def _draw(params, straight, head, gaze, decoder: Decoder, latents: Latents):
 def _face(
     portrait: str | Path | np.ndarray, landmarks: np.ndarray | None
 ) -> UInt8[np.ndarray, "128 128 3"]:
-    picture = portrait
-    if isinstance(portrait, str | Path):
-        picture = next(pic for _, pic in read_video(portrait))
+    picture = portrait if isinstance(portrait, np.ndarray) else read_portrait(portrait)
+    require(
+        picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3,
+        "a portrait must be RGB, uint8 [height, width, 3], got "
+        f"{picture.dtype} {list(picture.shape)}.",
+    )
     if landmarks is not None:
         return patch.cut_out(picture, landmarks)
     height, width, _ = picture.shape
