@@ -20,6 +20,7 @@ LABELS = ("real", "natural", "rule_based")
 
 
 SMALL = make_generator(size=64, supersample=1)
+PLAIN = {"contact": "me", "generator": SMALL}
 
 
 def frames_of(path):
@@ -189,7 +190,7 @@ def test_no_half_study_is_left(tmp_path, monkeypatch):
     conditions = write_conditions(tmp_path)
     monkeypatch.setattr(clips.Clip, "write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        make.make_study(conditions, tmp_path / "out", contact="me")
+        make.make_study(conditions, tmp_path / "out", contact="me", generator=SMALL)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "real"]
 
 
@@ -212,7 +213,7 @@ def test_clips_that_do_not_belong_together(tmp_path, change, message):
     conditions = write_conditions(tmp_path, clips=1)
     change(tmp_path)
     with pytest.raises(GazeheadError, match=message):
-        make.make_study(conditions, tmp_path / "out", contact="me")
+        make.make_study(conditions, tmp_path / "out", contact="me", generator=SMALL)
     assert not (tmp_path / "out").exists()
 
 
@@ -233,7 +234,7 @@ def test_clips_that_do_not_belong_together(tmp_path, change, message):
 def test_options_out_of_range(tmp_path, options, message):
     conditions = write_conditions(tmp_path)
     with pytest.raises(GazeheadError, match=message):
-        make.make_study(conditions, tmp_path / "out", **{"contact": "me"} | options)
+        make.make_study(conditions, tmp_path / "out", **PLAIN | options)
     assert not (tmp_path / "out").exists()
 
 
