@@ -30,7 +30,7 @@ from gazehead_jax.generators.liveportrait.appearance import AppearanceExtractor
 from gazehead_jax.generators.liveportrait.architecture import PUBLISHED
 from gazehead_jax.generators.liveportrait.conversion import from_torch
 from gazehead_jax.generators.liveportrait.crop import Face, similarity
-from gazehead_jax.generators.liveportrait.layers import Conv3d
+from gazehead_jax.generators.liveportrait.layers import Conv3d, UpsampledConv
 from gazehead_jax.generators.liveportrait.layout import mlp_widths
 from gazehead_jax.generators.liveportrait.motion_extractor import MotionExtractor
 from gazehead_jax.generators.liveportrait.spade import SpadeGenerator
@@ -388,6 +388,22 @@ def test_planewise_convolution_is_the_direct_one(size):
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size,) * 3, (1, 2, 3))
     expected = np.einsum("bdhwixyz,xyzio->bdhwo", windows, weights["kernel"])
     got = run(Conv3d(2, size), weights, x)
+    np.testing.assert_allclose(got, expected + weights["bias"], atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_an_enlarged_picture_is_convolved_as_if_it_were_large(factor):
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((2, 5, 6, 3)).astype(np.float32)
+    weights = {
+        "kernel": rng.standard_normal((3, 3, 3, 4)).astype(np.float32),
+        "bias": rng.standard_normal(4).astype(np.float32),
+    }
+    large = x.repeat(factor, 1).repeat(factor, 2)
+    padded = np.pad(large, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+    expected = np.einsum("bhwixy,xyio->bhwo", windows, weights["kernel"])
+    got = run(UpsampledConv(4, factor), weights, x)
     np.testing.assert_allclose(got, expected + weights["bias"], atol=1e-4)
 
 

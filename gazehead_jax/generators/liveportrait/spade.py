@@ -12,7 +12,12 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from gazehead_jax.generators.liveportrait.architecture import PUBLISHED, Architecture
-from gazehead_jax.generators.liveportrait.layers import conv, instance_norm, upsample
+from gazehead_jax.generators.liveportrait.layers import (
+    UpsampledConv,
+    conv,
+    instance_norm,
+    upsample,
+)
 
 
 class Spade(nn.Module):
@@ -23,9 +28,9 @@ class Spade(nn.Module):
 
     @nn.compact
     def __call__(self, x, features):
-        while features.shape[1] < x.shape[1]:
-            features = upsample(features)
-        inner = nn.relu(conv(self.hidden, 3, self.dtype, "shared")(features))
+        factor = x.shape[1] // features.shape[1]
+        shared = UpsampledConv(self.hidden, factor, self.dtype, name="shared")
+        inner = nn.relu(shared(features))
         # Scale and shift see the same, so they are one convolution.
         both = conv(2 * x.shape[-1], 3, self.dtype, "modulation")(inner)
         gamma, beta = jnp.split(both, 2, -1)
