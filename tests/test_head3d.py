@@ -166,13 +166,12 @@ def test_rasteriser_agrees_with_brute_force(length):
     ).astype(np.float32)
     points[-6:, :2] = points[-6:, :2] * 0.1 + 20  # two small ones
     faces = np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
-    needed = raster.count_runs(jnp.asarray(points), faces, size)
-    room = int(needed[raster.RUN_LENGTHS.index(length)])
+    rows = int(raster.count_rows(jnp.asarray(points), faces, size))
+    runs = raster.count_runs(jnp.asarray(points), faces, size, rows).tolist()
+    room = raster.Room(rows, runs[raster.RUN_LENGTHS.index(length)], length)
 
     def draw(p):
-        buffer = raster.rasterise(
-            p, faces, size=size, runs=room, length=length, near=1.0, far=2.0
-        )
+        buffer = raster.rasterise(p, faces, size=size, room=room, near=1.0, far=2.0)
         values = raster.interpolate(buffer, p, p[:, 2:], faces, size=size)
         return buffer, values[0]
 
@@ -193,18 +192,20 @@ def test_rasteriser_agrees_with_brute_force(length):
 
 def test_room_for_runs_is_enough_for_any_pose():
     head = load_head()
-    room, length = scene._room(head, SIZE)
-    slot = raster.RUN_LENGTHS.index(length)
+    room = scene._room(head, SIZE)
+    slot = raster.RUN_LENGTHS.index(room.length)
     rng = np.random.default_rng(3)
     turns = rng.uniform(-1, 1, (40, 3)) * [1.2, 3.1, 0.9]
-    count = jax.jit(
-        lambda turn: raster.count_runs(
-            project(pose_head(head, turn[:2], turn, OPEN).points, SIZE),
-            head.faces,
-            SIZE,
-        )[slot]
-    )
-    assert max(int(count(t)) for t in turns.astype(np.float32)) <= room
+
+    @jax.jit
+    def counts(turn):
+        points = project(pose_head(head, turn[:2], turn, OPEN).points, SIZE)
+        runs = raster.count_runs(points, head.faces, SIZE, room.rows)
+        return raster.count_rows(points, head.faces, SIZE), runs[slot]
+
+    most = np.max([counts(t) for t in turns.astype(np.float32)], axis=0)
+    assert most[0] <= room.rows
+    assert most[1] <= room.runs
 
 
 def test_too_fine_a_picture_is_refused():

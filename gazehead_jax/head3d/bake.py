@@ -323,10 +323,11 @@ def _openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     turn = np.pi * (1 + 5**0.5) * spiral
     flat = np.sqrt(1 - up**2)
     directions = np.stack([flat * np.cos(turn), flat * np.sin(turn), up], 1)
+    room = raster.Room(200_000, 200_000, 8)
     draw = jax.jit(
         lambda points: (
             raster.rasterise(
-                points, faces, size=size, runs=200_000, length=8, near=0.5, far=1.0
+                points, faces, size=size, room=room, near=0.5, far=1.0
             ).keys
         )
     )

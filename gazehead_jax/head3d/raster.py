@@ -1,9 +1,9 @@
 """Triangles to pixels: a z-buffer made of one scatter-max.
 
-Every triangle that faces the camera is cut into runs of a few pixels that cover its
-bounding box. A covered pixel gets the key `nearness << RUN_BITS | run`, and the largest
-key of a pixel wins: one scatter does the depth test and the book-keeping. The number of
-runs is bounded beforehand, so that all shapes are static and nothing recompiles.
+Every triangle that faces the camera is cut into its rows of pixels, and every row into
+runs of a few. A covered pixel gets the key `nearness << RUN_BITS | run`, and the largest
+key of a pixel wins: one scatter does the depth test and the book-keeping. The numbers of
+rows and runs are bounded beforehand, so that all shapes are static and nothing recompiles.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, UInt32
 
 RUN_LENGTHS = (8, 16, 32, 64)  # pixels
 RUN_BITS = 18
+MAX_ROWS = 2**19
 MAX_RUNS = 2**RUN_BITS
 _STEPS = 2 ** (32 - RUN_BITS) - 2
 # Twice the area, in square pixels, below which a triangle is taken for a sliver.
@@ -64,32 +65,13 @@ def inverse_depth(
     return 1 / far + level * ((1 / near - 1 / far) / _STEPS)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Boxes:
-    """Each triangle's box in pixels; 0 rows if it is not seen."""
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """Room for the rows and runs of a frame, and how many pixels a run has."""
 
-    x: list
-    y: list
-    z: list
-    area: jax.Array
-    left: jax.Array
-    top: jax.Array
-    width: jax.Array
-    rows: jax.Array
-
-    def per_row(self, length: int) -> jax.Array:
-        return (self.width + length - 1) // length
-
-
-def _boxes(points, faces, size) -> _Boxes:
-    x, y, z = ([points[faces[:, c], a] for c in range(3)] for a in range(3))
-    first = lambda a: jnp.clip(jnp.ceil(a - 0.5), 0, size).astype(jnp.int32)
-    low = lambda a: jnp.minimum(jnp.minimum(a[0], a[1]), a[2])
-    high = lambda a: jnp.maximum(jnp.maximum(a[0], a[1]), a[2])
-    left, top = first(low(x)), first(low(y))
-    area = (x[2] - x[0]) * (y[1] - y[0]) - (x[1] - x[0]) * (y[2] - y[0])
-    rows = jnp.where(area > _SLIVER, first(high(y)) - top, 0)
-    return _Boxes(x, y, z, area, left, top, first(high(x)) - left, rows)
+    rows: int
+    runs: int
+    length: int
 
 
 def _gradient(x, y, values):
@@ -101,12 +83,21 @@ def _gradient(x, y, values):
     return (c1 * y2 - c2 * y1) * inverse, (c2 * x1 - c1 * x2) * inverse
 
 
-def count_runs(
+def count_rows(
     points: Float[Array, "v 3"], faces: Int[np.ndarray, "f 3"], size: int
+) -> Int[Array, ""]:
+    """How many rows a frame has."""
+    return _triangle_stage(points, faces, size, 1.0, 2.0)["count"].sum()
+
+
+def count_runs(
+    points: Float[Array, "v 3"], faces: Int[np.ndarray, "f 3"], size: int, rows: int
 ) -> Int[Array, " lengths"]:
-    """How many runs a frame needs, for each of RUN_LENGTHS."""
-    boxes = _boxes(points, faces, size)
-    return jnp.stack([(boxes.per_row(n) * boxes.rows).sum() for n in RUN_LENGTHS])
+    """How many runs a frame has for each of RUN_LENGTHS, with room for so many rows."""
+    triangles = stage(lambda p: _triangle_stage(p, faces, size, 1.0, 2.0), points)
+    owner = _owners(triangles["start"], triangles["count"], rows)
+    width = _row_stage(triangles, owner)["width"]
+    return jnp.stack([((width + n - 1) // n).sum() for n in RUN_LENGTHS])
 
 
 def rasterise(
@@ -114,8 +105,7 @@ def rasterise(
     faces: Int[np.ndarray, "f 3"],
     *,
     size: int,
-    runs: int,
-    length: int,
+    room: Room,
     near: float,
     far: float,
 ) -> ZBuffer:
@@ -126,17 +116,18 @@ def rasterise(
         over a triangle in the image.
       faces: those counter-clockwise in the image are seen, the others culled.
       size: edge of the square frame, pixels.
-      runs: room for runs, at most MAX_RUNS; triangles beyond it are dropped.
-      length: pixels of a run.
+      room: at most MAX_ROWS and MAX_RUNS; what does not find room is dropped.
       near, far: bounds of depth.
     """
-    triangles = stage(
-        lambda p: _triangle_stage(p, faces, size, length, near, far), points
-    )
-    triangle = stage(lambda t: _owners(t["start"], t["count"], runs), triangles)
-    lines = stage(lambda t, i: _run_stage(t, i, length), triangles, triangle)
-    keys = stage(lambda line: _pixel_stage(line, size, length), lines)
-    x, y = lines["px"] + jnp.float32(0.5), lines["py"] + jnp.float32(0.5)
+    length = room.length
+    triangles = stage(lambda p: _triangle_stage(p, faces, size, near, far), points)
+    owner = stage(lambda t: _owners(t["start"], t["count"], room.rows), triangles)
+    rows = stage(lambda t, i: _split(_row_stage(t, i), length), triangles, owner)
+    row = stage(lambda r: _owners(r["start"], r["count"], room.runs), rows)
+    runs = stage(lambda r, i: _run_stage(r, i, length), rows, row)
+    keys = stage(lambda r: _pixel_stage(r, size, length), runs)
+    x, y = runs["px"] + jnp.float32(0.5), runs["py"] + jnp.float32(0.5)
+    triangle = owner.at[row].get(mode="promise_in_bounds")
     return ZBuffer(keys, triangle, x, y, near, far)
 
 
@@ -161,53 +152,91 @@ def stage(function, *operands):
     return jax.tree.unflatten(tree, stored)
 
 
-def _triangle_stage(points, faces, size, length, near, far) -> dict:
-    boxes = _boxes(points, faces, size)
-    per_row = boxes.per_row(length)
-    count = per_row * boxes.rows
+def _triangle_stage(points, faces, size, near, far) -> dict:
+    x, y, z = ([points[faces[:, c], a] for c in range(3)] for a in range(3))
+    first = lambda a: jnp.clip(jnp.ceil(a - 0.5), 0, size).astype(jnp.int32)
+    low = lambda a: jnp.minimum(jnp.minimum(a[0], a[1]), a[2])
+    high = lambda a: jnp.maximum(jnp.maximum(a[0], a[1]), a[2])
+    left, top = first(low(x)), first(low(y))
+    width = first(high(x)) - left
+    area = (x[2] - x[0]) * (y[1] - y[0]) - (x[1] - x[0]) * (y[2] - y[0])
+    seen = (area > _SLIVER) & (width > 0)
+    count = jnp.where(seen, first(high(y)) - top, 0)
     # Three linear functions of the pixel: two barycentric coordinates (the third is
     # the rest of 1) and nearness; each with its value at the box's first pixel.
-    fx = boxes.left + jnp.float32(0.5) - boxes.x[0]
-    fy = boxes.top + jnp.float32(0.5) - boxes.y[0]
+    fx = left + jnp.float32(0.5) - x[0]
+    fy = top + jnp.float32(0.5) - y[0]
     scale = _STEPS / (1 / near - 1 / far)
     one, two = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
     planes = []
-    for corner in (one, two, [(z - 1 / far) * scale for z in boxes.z]):
-        gx, gy = _gradient(boxes.x, boxes.y, corner)
+    for corner in (one, two, [(v - 1 / far) * scale for v in z]):
+        gx, gy = _gradient(x, y, corner)
         planes.append((corner[0] + gx * fx + gy * fy, gx, gy))
     return {
         "planes": planes,
         "start": jnp.cumsum(count) - count,
         "count": count,
-        "per_row": jnp.maximum(per_row, 1),
-        "left": boxes.left,
-        "top": boxes.top,
+        "left": left,
+        "top": top,
+        "width": width,
     }
 
 
-def _owners(start, count, runs):
-    """`[runs]` the triangle of each run: marked where it begins, carried forward."""
-    begin = jnp.where(count > 0, start, runs)
-    mark = jnp.zeros(runs, jnp.int32)
+def _owners(start, count, room):
+    """`[room]` whose part each one is: marked where they begin, carried forward."""
+    begin = jnp.where(count > 0, start, room)
+    mark = jnp.zeros(room, jnp.int32)
     mark = mark.at[begin].max(jnp.arange(len(start), dtype=jnp.int32), mode="drop")
     return jax.lax.cummax(mark)
 
 
-def _run_stage(triangles, triangle, length) -> dict:
+def _row_stage(triangles, triangle) -> dict:
+    """The rows of all triangles, each no wider than the triangle is there."""
     # Gathers of single columns are several times faster than gathers of rows.
     at = lambda column: column.at[triangle].get(mode="promise_in_bounds")
     index = jnp.arange(len(triangle), dtype=jnp.int32)
-    local, across = index - at(triangles["start"]), at(triangles["per_row"])
-    row = local // across
-    shift = (local - row * across) * length
-    lines = []
-    for base, gx, gy in triangles["planes"]:
-        gx = at(gx)
-        lines.append((at(base) + gx * shift + at(gy) * row, gx))
+    row = index - at(triangles["start"])
+    lines = [(at(base) + at(gy) * row, at(gx)) for base, gx, gy in triangles["planes"]]
+    (second, step2), (third, step3), _ = lines
+    # Each barycentric coordinate is positive on one side of where it is 0. A little more
+    # is taken than that: the pixels themselves are tested later.
+    lowest, highest = -1.0, at(triangles["width"]).astype(jnp.float32)
+    for base, step in (
+        (second, step2),
+        (third, step3),
+        (1 - second - third, -step2 - step3),
+    ):
+        zero = -base / jnp.where(step == 0, 1e-30, step)
+        lowest = jnp.maximum(lowest, jnp.where(step > 0, zero - 0.01, -1.0))
+        highest = jnp.minimum(highest, jnp.where(step < 0, zero + 0.01, jnp.inf))
+    begin = jnp.clip(jnp.ceil(lowest), 0, at(triangles["width"])).astype(jnp.int32)
+    end = jnp.minimum(jnp.floor(highest) + 1, at(triangles["width"]))
     used = index < triangles["start"][-1] + triangles["count"][-1]
+    width = jnp.where(used, jnp.maximum(end.astype(jnp.int32) - begin, 0), 0)
+    return {
+        "lines": [(base + step * begin, step) for base, step in lines],
+        "px": at(triangles["left"]) + begin,
+        "py": at(triangles["top"]) + row,
+        "width": width,
+    }
+
+
+def _split(rows, length) -> dict:
+    count = (rows["width"] + length - 1) // length
+    return {**rows, "count": count, "start": jnp.cumsum(count) - count}
+
+
+def _run_stage(rows, row, length) -> dict:
+    at = lambda column: column.at[row].get(mode="promise_in_bounds")
+    index = jnp.arange(len(row), dtype=jnp.int32)
+    shift = (index - at(rows["start"])) * length
+    lines = []
+    for base, step in rows["lines"]:
+        step = at(step)
+        lines.append((at(base) + step * shift, step))
+    used = index < rows["start"][-1] + rows["count"][-1]
     lines[0] = jnp.where(used, lines[0][0], -jnp.inf), lines[0][1]
-    px, py = at(triangles["left"]) + shift, at(triangles["top"]) + row
-    return {"lines": lines, "px": px, "py": py}
+    return {"lines": lines, "px": at(rows["px"]) + shift, "py": at(rows["py"])}
 
 
 def _pixel_stage(runs, size, length):

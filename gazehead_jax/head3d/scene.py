@@ -304,13 +304,8 @@ def _cover(picture: np.ndarray, size: int) -> np.ndarray:
     return np.clip(np.asarray(scaled, np.float32), 0, 1)
 
 
-def _room(
-    mesh: HeadMesh,
-    size: int,
-    view: View = View(),
-) -> tuple[int, int]:
-    """Runs enough for any pose (the most that a coarse sweep needs, and a fifth), and
-    how long they are."""
+def _room(mesh: HeadMesh, size: int, view: View = View()) -> raster.Room:
+    """Room enough for any pose: the most that a coarse sweep needs, and a fifth."""
     sweep = np.deg2rad(
         [
             (pitch, yaw, roll)
@@ -320,14 +315,20 @@ def _room(
         ]
     ).astype(np.float32)
 
-    def needed(head):
-        pose = pose_head(mesh, head[:2], head, jnp.float32(0), view)
-        return raster.count_runs(project(pose.points, size, view), mesh.faces, size)
+    def most(count):
+        def one(head):
+            pose = pose_head(mesh, head[:2], head, jnp.float32(0), view)
+            return count(project(pose.points, size, view), mesh.faces, size)
 
-    most = jax.jit(lambda heads: jax.lax.map(needed, heads).max(0))(sweep)
-    for length, runs in zip(raster.RUN_LENGTHS, 1.2 * np.asarray(most), strict=True):
-        if runs <= raster.MAX_RUNS:
-            return int(runs), length
+        counts = jax.jit(lambda heads: jax.lax.map(one, heads).max(0))(sweep)
+        return (1.2 * np.asarray(counts)).astype(int).tolist()
+
+    rows = most(raster.count_rows)
+    if rows <= raster.MAX_ROWS:
+        runs = most(lambda *a: raster.count_runs(*a, rows))
+        for length, count in zip(raster.RUN_LENGTHS, runs, strict=True):
+            if count <= raster.MAX_RUNS:
+                return raster.Room(rows, count, length)
     raise GazeheadError(
         f"a picture of {size} samples on each side is too fine for the rasteriser; "
         "choose a smaller size or a smaller supersample."
@@ -368,7 +369,7 @@ def make_renderer(
     )
     mesh = load_head() if mesh is None else mesh
     inner = size * supersample
-    runs, length = _room(mesh, inner, view)
+    room = _room(mesh, inner, view)
     behind = _studio(inner) if background is None else _cover(background, inner)
 
     def frame(gaze, head, blink) -> UInt8[Array, "size size 3"]:
@@ -379,8 +380,7 @@ def make_renderer(
             points,
             mesh.faces,
             size=inner,
-            runs=runs,
-            length=length,
+            room=room,
             near=view.near,
             far=view.far,
         )
