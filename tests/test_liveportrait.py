@@ -149,6 +149,17 @@ def test_a_portrait_moves_as_the_originals():
     assert np.abs(drawn[0] - drawn[1]).mean() > 0.01
 
 
+def test_half_precision_draws_nearly_the_same():
+    source = animation().source(Face(picture(), EYES[0], 0.0))
+    gaze, head = driven(source)
+    angles = gaze, head, golden()["shut"], np.zeros(2)
+    exact = animation().pictures(source, *angles)
+    rough = Animation(params(), SMALL, dtype=jnp.bfloat16).pictures(source, *angles)
+    assert rough.dtype == jnp.float32
+    apart = np.abs(rough - exact)
+    assert 1e-4 < apart.mean() < 0.02
+
+
 def test_a_closed_mouth_is_left_alone():
     face = Face(picture(), EYES[0], 0.02)
     assert not np.any(animation().source(face).mouth)

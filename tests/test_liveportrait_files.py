@@ -152,6 +152,24 @@ def published_folder(torch, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def plain_folder(tmp_path_factory):
+    """The same tensors as safetensors, which need no torch to be written."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name, state in states().items():
+        header, data = {}, b""
+        for key, value in state.items():
+            value = np.asarray(value, np.float32)
+            ends = [len(data), len(data) + value.nbytes]
+            header[key] = {"dtype": "F32", "shape": value.shape, "data_offsets": ends}
+            data += value.tobytes()
+        text = json.dumps(header).encode()
+        path = folder / NETWORKS[name][1]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return folder
+
+
 def copied(folder, target):
     for path in folder.rglob("*.pth"):
         to = target / path.relative_to(folder)
@@ -188,6 +206,16 @@ def test_a_truncated_file_is_refused(published_folder, tmp_path):
     path = folder / NETWORKS["warping"][1]
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(GazeheadError, match=r"warping_module\.pth must be a whole"):
+        read_networks(folder, SMALL)
+
+
+def test_a_checkpoint_that_is_a_zip_of_something_else_is_refused(
+    published_folder, tmp_path
+):
+    folder = copied(published_folder, tmp_path)
+    with zipfile.ZipFile(folder / NETWORKS["motion"][1], "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(GazeheadError, match=r"motion_extractor\.pth must be a whole"):
         read_networks(folder, SMALL)
 
 
@@ -300,9 +328,9 @@ def test_landmarks_must_be_numbers():
 
 
 @pytest.fixture(scope="module")
-def face(published_folder):
+def face(plain_folder):
     return LivePortraitGenerator(
-        scene(), published_folder, landmarks=mesh(), batch=2, architecture=SMALL
+        scene(), plain_folder, landmarks=mesh(), batch=2, architecture=SMALL
     )
 
 
@@ -330,29 +358,19 @@ def test_it_draws_what_it_is_told(face):
     assert np.abs(lids[1] - pictures[1]).max() > 5
 
 
-def test_it_must_be_told_where_the_face_is(published_folder):
+def test_it_must_be_told_where_the_face_is(plain_folder):
     with pytest.raises(GazeheadError, match="give the landmarks"):
-        LivePortraitGenerator(scene(), published_folder, architecture=SMALL)
+        LivePortraitGenerator(scene(), plain_folder, architecture=SMALL)
 
 
-def test_a_batch_has_frames(published_folder):
+def test_a_batch_has_frames(plain_folder):
     with pytest.raises(GazeheadError, match="batch must be 1"):
-        LivePortraitGenerator(scene(), published_folder, landmarks=mesh(), batch=0)
+        LivePortraitGenerator(scene(), plain_folder, landmarks=mesh(), batch=0)
 
 
-def test_a_portrait_that_is_no_picture_is_told(published_folder, tmp_path):
+def test_a_portrait_that_is_no_picture_is_told(plain_folder, tmp_path):
     pytest.importorskip("av", reason="needs PyAV to read pictures")
     path = tmp_path / "portrait.png"
     path.write_bytes(b"no picture")
     with pytest.raises(GazeheadError, match=r"portrait\.png"):
-        LivePortraitGenerator(path, published_folder, landmarks=mesh())
-
-
-def test_a_checkpoint_that_is_a_zip_of_something_else_is_refused(
-    published_folder, tmp_path
-):
-    folder = copied(published_folder, tmp_path)
-    with zipfile.ZipFile(folder / NETWORKS["motion"][1], "w") as archive:
-        archive.writestr("readme.txt", "hello")
-    with pytest.raises(GazeheadError, match=r"motion_extractor\.pth must be a whole"):
-        read_networks(folder, SMALL)
+        LivePortraitGenerator(path, plain_folder, landmarks=mesh())
