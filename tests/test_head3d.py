@@ -14,6 +14,7 @@ from gazehead_jax.head3d import (
     Look,
     View,
     bake,
+    groom,
     load_head,
     load_person,
     make_renderer,
@@ -21,6 +22,7 @@ from gazehead_jax.head3d import (
     raster,
     scene,
 )
+from gazehead_jax.head3d import paint as mesh_paint
 from gazehead_jax.head3d.scene import pose_head, project
 
 SIZE = 192
@@ -442,3 +444,51 @@ def test_a_background_fills_the_middle_square():
     np.testing.assert_allclose(frame[40, 61] / 255, [0, 0.6, 0.2], atol=0.01)
     plain = np.asarray(make_renderer(64, supersample=1)(*still))[0]
     np.testing.assert_array_equal(frame[30:40, 26:38], plain[30:40, 26:38])
+
+
+# --- made up -----------------------------------------------------------------------
+
+
+def test_the_shirt_has_a_clean_edge():
+    head, made_up = load_head(), groom.with_neckline(load_head())
+    cloth = made_up.masks[mesh.MASKS.index("cloth")]
+    assert set(np.unique(cloth)) == {0, 1}
+    share = cloth[made_up.faces]
+    assert (share.min(1) == share.max(1)).all()  # no triangle is half a shirt
+    # Cut, not moved: the seam lies on the neckline, and the surface is as large.
+    depth = mesh_paint.below_neckline(made_up.vertices)
+    assert depth[cloth == 1].min() > -1e-5
+    assert depth[cloth == 0].max() < 1e-5
+    area = lambda m: np.linalg.norm(
+        np.cross(
+            m.vertices[m.faces[:, 1]] - m.vertices[m.faces[:, 0]],
+            m.vertices[m.faces[:, 2]] - m.vertices[m.faces[:, 0]],
+        ),
+        axis=1,
+    ).sum()
+    assert area(made_up) == pytest.approx(area(head), rel=1e-5)
+    normals = mesh.vertex_normals(made_up.vertices, made_up.faces)
+    assert normals[made_up.vertices[:, 2].argmin(), 2] < -0.7
+
+
+def test_hair_gets_volume_and_the_face_stays():
+    head, made_up = load_head(), groom.with_hair(load_head())
+    moved = np.linalg.norm(made_up.vertices - head.vertices, axis=1)
+    hair = head.masks[mesh.MASKS.index("hair")]
+    assert moved[hair == 0].max() < 1e-6
+    assert 0.002 < np.median(moved[hair == 1]) < 0.01
+    crown = head.vertices[:, 1].argmin()
+    assert made_up.vertices[crown, 1] < head.vertices[crown, 1] - 0.002
+
+
+def test_details_are_drawn_on_the_made_up_head_only_where_they_belong():
+    still = jnp.zeros((1, 2)), jnp.zeros((1, 3)), jnp.zeros(1)
+    plain, fine = (
+        np.asarray(make_renderer(128, supersample=1, look=Look(detail=d))(*still))[0]
+        for d in (0.0, 1.0)
+    )
+    change = np.abs(fine.astype(int) - plain).max(-1)
+    assert change[10:24, 45:85].mean() > 4  # strands of hair
+    assert change[66:72, 44:52].mean() > 2  # a cheek
+    assert change[120:, 40:90].max() == 0  # the shirt
+    assert change[60:, :10].max() == 0  # the background

@@ -11,7 +11,16 @@ from jaxtyping import Float, UInt8
 
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.generators.generator import Reach
-from gazehead_jax.head3d import CENTRE, DISTANCE, HALF_VIEW, View, make_renderer
+from gazehead_jax.head3d import (
+    ANATOMICAL_IRIS,
+    CENTRE,
+    DISTANCE,
+    HALF_VIEW,
+    Look,
+    View,
+    groomed_head,
+    make_renderer,
+)
 from gazehead_jax.video import read_video
 
 MAX_SIZE = 1024
@@ -158,7 +167,9 @@ class Head3dGenerator:
             self._renderer = make_renderer(
                 size,
                 supersample=supersample,
+                mesh=groomed_head(),
                 view=camera.view,
+                look=_look(),
                 background=read_background(background),
             )
 
@@ -174,4 +185,16 @@ class Head3dGenerator:
 
 @lru_cache(maxsize=2)
 def _renderer(size: int, supersample: int, camera: Camera):
-    return make_renderer(size, supersample=supersample, view=camera.view)
+    return make_renderer(
+        size,
+        supersample=supersample,
+        mesh=groomed_head(),
+        view=camera.view,
+        look=_look(),
+    )
+
+
+def _look() -> Look:
+    """Eyes of people's size, and all detail."""
+    eyeball = groomed_head().anatomical_eyeball
+    return Look(eyeball=eyeball, iris=ANATOMICAL_IRIS, pupil=0.24, detail=1.0)

@@ -1,5 +1,6 @@
 """A lit 3-D head with eyeballs and lids, drawn by a rasteriser in JAX."""
 
+from gazehead_jax.head3d.groom import groomed_head as groomed_head
 from gazehead_jax.head3d.mesh import ANATOMICAL_IRIS as ANATOMICAL_IRIS
 from gazehead_jax.head3d.mesh import PEOPLE as PEOPLE
 from gazehead_jax.head3d.mesh import HeadMesh as HeadMesh

@@ -38,9 +38,36 @@ def hair(p: np.ndarray, ears: np.ndarray) -> np.ndarray:
 
 def cloth(p: np.ndarray) -> np.ndarray:
     """A shirt with a round neck."""
+    return smooth(-0.0025, 0.0025, below_neckline(p))
+
+
+def below_neckline(p: np.ndarray) -> np.ndarray:
+    """Metres below the edge of the shirt."""
     x, y, z = p.T
-    neckline = 0.176 - 0.25 * np.clip(z - 0.02, 0, None) - 0.25 * np.abs(x)
-    return smooth(-0.0025, 0.0025, y - neckline)
+    return y - (0.176 - 0.25 * np.clip(z - 0.02, 0, None) - 0.25 * np.abs(x))
+
+
+def blush(p: np.ndarray) -> np.ndarray:
+    """Where skin is redder: cheeks, nose, chin and, palely, the forehead's middle."""
+    x, y, z = p.T
+    blob = lambda at, size: np.exp(
+        -((np.stack([np.abs(x), y, z]).T - at) ** 2 / np.square(size)).sum(1)
+    )
+    cheek = blob([0.040, 0.034, 0.004], [0.020, 0.017, 0.03])
+    nose = blob([0.0, 0.036, -0.024], [0.011, 0.010, 0.014])
+    ear = smooth(0.068, 0.074, np.abs(x)) * blob(
+        [0.075, 0.02, 0.09], [0.03, 0.04, 0.05]
+    )
+    chin = blob([0.0, 0.086, -0.01], [0.016, 0.012, 0.02])
+    return np.clip(cheek + 0.8 * nose + 0.8 * ear + 0.5 * chin, 0, 1)
+
+
+def strands(p: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """Which strand of hair combed back a point lies on, 0 to 1 across the head; more than
+    1 where there is no hair."""
+    x, y, _ = p.T
+    across = np.arctan2(x, 0.08 - y) / np.pi + 0.5  # about an axis behind the mouth
+    return np.clip(across, 0, 1) + 1.2 * (1 - hair)
 
 
 def lid_rim(mesh: HeadMesh) -> np.ndarray:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, UInt8
 
 from gazehead_jax import motion
 from gazehead_jax.errors import GazeheadError, require
-from gazehead_jax.head3d import raster
+from gazehead_jax.head3d import paint, raster
 from gazehead_jax.head3d.mesh import MASKS, HeadMesh, load_head, vertex_normals
 
 DISTANCE = 2.0  # metres from the camera to the middle between the eyes
@@ -27,6 +27,7 @@ CENTRE = np.float32([0.0, 0.022, 0.0])  # what the image's middle shows, head ax
 NECK_SHARE = 0.4  # of the head's turn happens at the neck's foot
 LID_FULL = np.deg2rad(22.0)  # eye pitch at which a lid shape is at full strength
 
+STRANDS = 600  # of hair, from ear to ear
 SCLERA = (0.93, 0.91, 0.89)
 BACKGROUND_TOP, BACKGROUND_BOTTOM = (0.86, 0.88, 0.90), (0.66, 0.70, 0.74)
 
@@ -74,6 +75,8 @@ class Look:
       iris, pupil: radians from their middle to their edge, seen from the eyeball's
         centre.
       key: the direction that the light comes from, camera frame.
+      detail: 1 draws what makes a face look alive, blood in the skin, strands of hair,
+        fibres of the iris, lashes; 0 leaves them out, as pictures that are measured do.
     """
 
     skin: tuple[float, float, float] = (0.83, 0.66, 0.575)
@@ -85,6 +88,7 @@ class Look:
     iris: float = float(np.deg2rad(26.0))
     pupil: float = float(np.deg2rad(11.0))
     key: tuple[float, float, float] = (-0.42, -0.55, -0.72)
+    detail: float = 0.0
 
     @property
     def light(self) -> np.ndarray:
@@ -200,10 +204,14 @@ def _halfway(look: Look) -> np.ndarray:
 
 def _vertex_colours(mesh: HeadMesh, pose: Pose, look: Look) -> Float[Array, "v 3"]:
     albedo = np.tile(_linear(look.skin), (len(mesh.vertices), 1))
+    if look.detail:
+        blood = look.detail * paint.blush(mesh.vertices)[:, None]
+        albedo = albedo * (1 - blood * np.float32([[0.01, 0.17, 0.19]]))
     masks = dict(zip(MASKS, mesh.masks[:, :, None], strict=True))
+    lashes = np.float32([0.22, 0.14, 0.12]) * (1 - 0.5 * look.detail)
     for name, colour, strength in (
         ("lips", look.lips, 0.55),
-        ("lid_rim", (0.22, 0.14, 0.12), 0.85),
+        ("lid_rim", lashes, 0.85),
         ("brow", look.hair, 0.85),
         ("hair", look.hair, 1.0),
         ("cloth", look.cloth, 1.0),
@@ -215,13 +223,47 @@ def _vertex_colours(mesh: HeadMesh, pose: Pose, look: Look) -> Float[Array, "v 3
     shine = jnp.clip(pose.normals @ half, 0, 1) ** 24
     gloss = 0.05 + 0.10 * masks["lips"] - 0.02 * masks["hair"] - 0.05 * masks["cloth"]
     lit = lit + gloss * (shine * mesh.openness)[:, None]
+    if look.detail:
+        tint = 0.4 + _linear(look.hair)[None] / _linear(look.hair).max()
+        lit = (
+            lit + look.detail * masks["hair"] * _sheen(mesh, pose, look)[:, None] * tint
+        )
     return jnp.clip(lit, 0, 1) ** (1 / 2.2)
 
 
-def _paint(buffer: raster.ZBuffer, points, colours, faces, background):
+def _sheen(mesh: HeadMesh, pose: Pose, look: Look) -> Float[Array, " v"]:
+    """The band of light on combed hair (Kajiya and Kay 1989): it runs across strands."""
+    back = -pose.front
+    along = back[None] - (pose.normals @ back)[:, None] * pose.normals
+    along /= jnp.maximum(jnp.linalg.norm(along, axis=1, keepdims=True), 1e-6)
+    across = 1 - jnp.clip((along @ _halfway(look)) ** 2, 0, 1)
+    lit = jnp.clip(pose.normals @ look.light + 0.2, 0, 1) * mesh.openness
+    return lit * (0.015 * across**6 + 0.03 * across**40)
+
+
+def _strand_table(detail: float) -> np.ndarray:
+    """How bright strands of hair are: by place across the head, in steps; then 1."""
+    rng = np.random.default_rng(5)
+    noise = np.zeros(STRANDS)
+    for width, strength in ((2, 0.10), (5, 0.16), (14, 0.14)):
+        knots = rng.uniform(-1, 1, STRANDS // width + 2)
+        noise += strength * np.interp(
+            np.arange(STRANDS) / width, range(len(knots)), knots
+        )
+    return np.append(1 + detail * noise, 1).astype(np.float32)
+
+
+def _paint(buffer: raster.ZBuffer, points, colours, faces, background, strands, look):
     """`[3, h, w]` the skin before the background."""
     size = background.shape[0]
+    if look.detail:
+        colours = jnp.concatenate([colours, strands[:, None]], axis=1)
     seen = raster.interpolate(buffer, points, colours, faces, size=size)
+    if look.detail:
+        table = jnp.asarray(_strand_table(look.detail))
+        step = lambda u: jnp.clip(u * STRANDS, 0, STRANDS).astype(jnp.int32)
+        bright = raster.stage(lambda u: table[step(u)], seen.pop())
+        seen = [channel * bright for channel in seen]
     planes = [
         jnp.where(buffer.covered, jnp.clip(c, 0, 1), background[..., i].ravel())
         for i, c in enumerate(seen)
@@ -273,6 +315,8 @@ def _eye_colour(normal, carries, pose: Pose, radius_px, look: Look):
     inside = lambda limit: (met * jnp.clip((limit - angle) / blur + 0.5, 0, 1))[:, None]
     ring = jnp.clip((angle / look.iris - 0.72) / 0.28, 0, 1)[:, None]
     iris = _linear(look.iris_colour)[None] * (1.25 - 0.85 * ring)
+    if look.detail:
+        iris = iris * _fibres(iris_normal, angle, pose, look)[:, None]
     albedo = _linear(SCLERA)[None] * (1 - inside(look.iris)) + iris * inside(look.iris)
     albedo = albedo * (1 - inside(look.pupil)) + 0.008 * inside(look.pupil)
     # The upper lid shades the top of the ball.
@@ -285,6 +329,19 @@ def _eye_colour(normal, carries, pose: Pose, radius_px, look: Look):
     bulge /= jnp.linalg.norm(bulge, axis=1, keepdims=True)
     glint = jnp.clip((bulge @ _halfway(look) - 0.97) / 0.02, 0, 1)[:, None]
     return jnp.clip(lit + 0.8 * glint * inside(look.iris * 1.1), 0, 1) ** (1 / 2.2)
+
+
+def _fibres(iris_normal, angle, pose: Pose, look: Look):
+    """How bright the iris is: rays from the pupil, paler and warmer about it."""
+    side = jnp.cross(pose.up, pose.forward)
+    x, y = iris_normal @ side, iris_normal @ jnp.cross(pose.forward, side)
+    turn = jnp.arctan2(y, x)
+    rays = (
+        jnp.sin(23 * turn) + 0.7 * jnp.sin(41 * turn + 1) + 0.5 * jnp.sin(13 * turn + 2)
+    )
+    out = jnp.clip((angle - look.pupil) / (look.iris - look.pupil), 0, 1)
+    bright = 0.14 * rays * (1 - out) + 0.4 * (1 - out) ** 2 - 0.7 * out**6
+    return 1 + look.detail * bright
 
 
 def _studio(size: int) -> np.ndarray:
@@ -370,6 +427,8 @@ def make_renderer(
     mesh = load_head() if mesh is None else mesh
     inner = size * supersample
     room = _room(mesh, inner, view)
+    hair = mesh.masks[MASKS.index("hair")]
+    strands = paint.strands(mesh.vertices, hair).astype(np.float32)
     behind = _studio(inner) if background is None else _cover(background, inner)
 
     def frame(gaze, head, blink) -> UInt8[Array, "size size 3"]:
@@ -385,7 +444,10 @@ def make_renderer(
             far=view.far,
         )
         image = raster.stage(
-            lambda *a: _paint(*a, mesh.faces, behind), buffer, points, colours
+            lambda *a: _paint(*a, mesh.faces, behind, strands, look),
+            buffer,
+            points,
+            colours,
         )
         for centre in pose.eyes:
             image = _draw_eye(image, buffer, centre, pose, mesh.eye_radius, view, look)
