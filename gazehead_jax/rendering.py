@@ -154,9 +154,9 @@ def render_side_by_side(
     scale = max(MIN_SCALE, 1.1 * largest)
     columns = []
     for (label, motion), face in itertools.product(shown.items(), faces):
-        if len(faces) > 1:
-            label = f"{label}: {face.name}"
-        columns.append(_panel(label, motion, face, scale, tell))
+        title = f"{label}: {face.name}" if len(faces) > 1 else label
+        drawn = _drawn(label, motion, face, tell)
+        columns.append(_panel(title, drawn, motion, face.size[1], scale))
     first = next(iter(shown.values()))
     if reference:
         height = faces[0].size[0]
@@ -202,12 +202,10 @@ def _drawn(
 
 
 def _panel(
-    label: str, motion: Motion, face: Generator, scale: float, tell: Tell | None
+    title: str, drawn: Iterator[np.ndarray], motion: Motion, width: int, scale: float
 ) -> Iterator[np.ndarray]:
-    width = face.size[1]
-    header, footer = overlay.text_bar(label, width), overlay.legend(width)
+    header, footer = overlay.text_bar(title, width), overlay.legend(width)
     strips = overlay.yaw_strips(motion, width, scale)
-    drawn = _drawn(label, motion, face, tell)
     return (
         np.concatenate([header, frame, strip, footer])
         for frame, strip in zip(drawn, strips, strict=True)

@@ -256,6 +256,10 @@ def test_motion_is_bent_to_the_reach_and_the_eyes_take_over():
     off = np.abs(head[:, 1] - yaw) > np.deg2rad(0.5)
     assert f"head yaw in {100 * off.mean():.0f} %" in line
     assert "misses its target in" in line
+    _, bent = bend_to_reach(motion[18:23], face.reach)
+    assert str(bent).endswith(
+        "head roll in 100 % of the frames; the gaze keeps its target."
+    )
 
 
 def test_motion_within_reach_stays_as_it_is():

@@ -32,9 +32,10 @@ class Bent:
         parts = ", ".join(
             f"{name} in {_percent(share)}" for name, share in self.shares.items()
         )
+        missed = f"misses its target in {_percent(self.off_target)}"
         return (
             f"beyond what the generator can do and bent to it: {parts} of the frames; "
-            f"the gaze misses its target in {_percent(self.off_target)}."
+            f"the gaze {missed if self.off_target else 'keeps its target'}."
         )
 
 
