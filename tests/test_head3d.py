@@ -23,7 +23,8 @@ from gazehead_jax.head3d import (
     scene,
 )
 from gazehead_jax.head3d import paint as mesh_paint
-from gazehead_jax.head3d.scene import pose_head, project
+from gazehead_jax.head3d.look import project
+from gazehead_jax.head3d.scene import pose_head
 
 SIZE = 192
 deg = lambda *angles: jnp.deg2rad(jnp.float32(angles))
