@@ -234,6 +234,12 @@ class FaceMorpher(_FaceNetwork):
             moved = _mixed(alpha, moved, jnp.tanh(out[f"{part}_colour"]))
         return moved
 
+    def shift(
+        self, features: Float[Array, "b s s m"], pose: Float[Array, "b p"]
+    ) -> Float[Array, "b h w 2"]:
+        """By what irises and mouth are moved, as `warp` takes it."""
+        return self._outputs(features, pose)["shift"]
+
 
 class Rotator(nn.Module):
     """How each pixel of the half-size picture, 256², moves with head and body."""

@@ -47,6 +47,20 @@ class Poser:
             poses[:, EYEBROW_POSE + FACE_POSE :],
         )
 
+    def face_shift(
+        self, poses: Float[np.ndarray, "b 45"]
+    ) -> Float[np.ndarray, "b 512 512 2"]:
+        """(x, y) in pixels by which irises and mouth are moved before all else."""
+        poses = np.asarray(poses, np.float32)
+        _, features = self._eyebrows(poses[:, :EYEBROW_POSE])
+        pose = poses[:, EYEBROW_POSE : EYEBROW_POSE + FACE_POSE]
+        row, column, size = _FACE
+        shift = np.zeros((len(poses), *self._picture.shape[1:3], 2), np.float32)
+        # The network says whence a pixel comes, in halves of the face's size.
+        found = -size / 2 * np.asarray(_shift_face(self._params, features, pose))
+        shift[:, row : row + size, column : column + size] = found
+        return shift
+
     def _draw_face(self, poses):
         face, features = self._eyebrows(poses[:, :EYEBROW_POSE])
         return _draw_face(self._params, face, features, poses[:, EYEBROW_POSE:])
@@ -105,6 +119,14 @@ def _draw_face(params, face, features, poses):
     face, features = _alike(len(poses), face, features)
     return networks.FaceMorpher().apply(
         {"params": params["face_morpher"]}, features, face, poses
+    )
+
+
+@jax.jit
+def _shift_face(params, features, poses):
+    (features,) = _alike(len(poses), features)
+    return networks.FaceMorpher().apply(
+        {"params": params["face_morpher"]}, features, poses, method="shift"
     )
 
 

@@ -63,18 +63,19 @@ _AT_REACH = {"head_y": 1.2, "body_y": 1.0, "neck_z": 1.2, "body_z": 0.7}
 class Calibration:
     """Degrees of drawn motion by one unit of each parameter.
 
-    The defaults are the means of what `python -m gazehead_jax.generators.tha3.calibrate`
-    measures, as it says there, in ten drawn characters of many styles (those that come
-    with the original); in brackets the standard deviation between characters.
+    By default what `python -m gazehead_jax.generators.tha3.calibrate` measures, as it
+    says there, in the ten characters of many styles that come with the original: the
+    means, beside them the standard deviations. Heads vary because drawn heads are of
+    many depths: to the networks all turn alike.
     """
 
-    head_x_deg: float = 15.5
-    head_y_deg: float = 10.2
-    neck_z_deg: float = 9.8
-    body_y_deg: float = 3.6
-    body_z_deg: float = 4.9
-    iris_x_deg: float = 31.0
-    iris_y_deg: float = 26.0
+    head_x_deg: float = 16.2  # ± 2.7
+    head_y_deg: float = 10.5  # ± 1.7
+    neck_z_deg: float = 9.7  # ± 0.6
+    body_y_deg: float = 3.7  # ± 1.0
+    body_z_deg: float = 4.8  # ± 0.5
+    iris_x_deg: float = 31.4  # ± 7.6: with the height of the eyes
+    iris_y_deg: float = 26.2  # ± 2.9
 
     @property
     def yaw_deg(self) -> float:
