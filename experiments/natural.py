@@ -34,7 +34,7 @@ def get_config() -> Config:
             learning_rate=1e-3, schedule="cosine", warmup_steps=100
         ),
         train=TrainConfig(
-            steps=5000,
+            steps=8000,
             batch_size=48,
             log_every=250,
             eval_every=500,

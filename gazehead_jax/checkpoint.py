@@ -2,13 +2,15 @@
 
 A workdir holds `checkpoints/<step>/` written by Orbax: `state` (parameters, optimiser,
 step, key) and `about` (config, normaliser, provenance, as JSON). The best by validation
-loss and the latest are kept.
+loss and the latest are kept. To hand a model on, `pack` writes parameters and `about` into
+one small `.npz`; models that come with the package are such files.
 """
 
 import dataclasses
 import json
 import math
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,10 +19,13 @@ import numpy as np
 
 from gazehead_jax.config import Config
 from gazehead_jax.errors import GazeheadError, require
-from gazehead_jax.files import unwritable
+from gazehead_jax.files import atomic_path, unwritable
 from gazehead_jax.motion import Normaliser
 
 FORMAT = 1
+# Models that come with the package: name → sha256 of its file.
+SHIPPED = {}
+SHIPPED_FOLDER = Path(__file__).parent / "pretrained"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,14 +63,20 @@ def load(path: str | Path, which: str = "best") -> Checkpoint:
     """Loads a model to sample from; no training code or accelerator is needed.
 
     Args:
-      path: a workdir, its `checkpoints` folder, or one step's folder in it.
-      which: "best" by validation loss, "latest", or a step number as text.
+      path: the name of a model that comes with the package ("natural"), a file that
+        `pack` wrote, a workdir, its `checkpoints` folder, or one step's folder in it.
+      which: of a workdir: "best" by validation loss, "latest", or a step number as text.
 
     Raises:
       GazeheadError: nothing there, an unfinished or foreign folder, or parameters that
         do not fit their config.
     """
-    folder = _step_folder(Path(path), which)
+    if str(path) in SHIPPED:
+        return _unpack(SHIPPED_FOLDER / f"{path}.npz")
+    path = Path(path)
+    if path.suffix == ".npz" and path.is_file():
+        return _unpack(path)
+    folder = _step_folder(path, which)
     import orbax.checkpoint as ocp
     from absl import logging
 
@@ -104,6 +115,70 @@ def load(path: str | Path, which: str = "best") -> Checkpoint:
     return Checkpoint(config, params, normaliser, provenance)
 
 
+def pack(checkpoint: Checkpoint, path: str | Path) -> Path:
+    """Writes parameters, config, units and provenance into one file for `load`.
+
+    Args:
+      checkpoint: the model.
+      path: an `.npz`; written whole or not at all. The same model gives the same bytes.
+
+    Raises:
+      GazeheadError: another suffix, or the place cannot be written.
+    """
+    path = Path(path)
+    require(
+        path.suffix == ".npz",
+        f"{path}: a packed model is an .npz, got {path.suffix or 'no suffix'!r}.",
+    )
+    facts = about(checkpoint.config, checkpoint.normaliser, checkpoint.provenance)
+    arrays = {
+        "/".join(str(key.key) for key in keys): np.asarray(x, np.float32)
+        for keys, x in _leaves(checkpoint.params)
+    }
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, about=json.dumps(facts), **arrays)
+    return path
+
+
+def card(name: str | Path) -> str:
+    """What is written about a model, and how it was made.
+
+    Args:
+      name: as `load` takes it.
+
+    Raises:
+      GazeheadError: as `load`.
+    """
+    checkpoint = load(name)
+    written = SHIPPED_FOLDER / f"{name}.md"
+    parts = [written.read_text()] if str(name) in SHIPPED else []
+    facts = {"provenance": checkpoint.provenance, "config": checkpoint.config.to_dict()}
+    return "\n".join([*parts, json.dumps(facts, indent=1)])
+
+
+def _unpack(path: Path) -> Checkpoint:
+    try:
+        # NumPy leaves a file open that is not one of its own.
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        facts = json.loads(str(arrays.pop("about")))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise GazeheadError(
+            f"{path}: not a packed model ({type(error).__name__}); `gazehead pack` "
+            "writes them."
+        ) from error
+    config, normaliser, provenance = read_about(facts, path)
+    params: dict = {}
+    for name, x in arrays.items():
+        *sections, last = name.split("/")
+        place = params
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = x
+    _check_params(config, params, path)
+    return Checkpoint(config, params, normaliser, provenance)
+
+
 def read_about(facts: Mapping, folder) -> tuple[Config, Normaliser, Mapping]:
     """The parts of `about`, checked."""
     require(
@@ -138,7 +213,11 @@ def _leaves(tree):
 
 
 def _step_folder(path: Path, which: str) -> Path:
-    require(path.exists(), f"{path}: there is no such checkpoint or workdir.")
+    require(
+        path.exists(),
+        f"{path}: there is no such checkpoint or workdir, and none of this name comes "
+        f"with the package ({', '.join(SHIPPED)} do).",
+    )
     if path.name.isdigit() and (path / "about").is_dir():
         return path
     root = path / "checkpoints" if (path / "checkpoints").is_dir() else path

@@ -38,6 +38,8 @@ class WindowTable:
         0, so that mirroring is a change of sign in its units too.
       sequence, start: `[n]` of each window, before mirroring.
       frames: total frames after resampling.
+      people: who is in it.
+      licences: of the sequences, as they say themselves.
 
     Raises:
       GazeheadError: no sequence, or none with an admissible window.
@@ -55,6 +57,7 @@ class WindowTable:
         require(len(motions) > 0, f"{data.dataset}: the split has no sequence.")
         self.motions, self.data, self.model = motions, data, model
         self._people: list[str] = []
+        licences = set()
         self.length = model.context + data.horizon + model.lookahead
         tables, self._counts = [], []
         self._pass = None, None
@@ -66,6 +69,8 @@ class WindowTable:
                 tables.append(np.stack([np.full_like(starts, i), starts], -1))
                 self._counts.append(len(motion))
                 self._people.append(motion.subject)
+                terms = motion.meta.get("licence") or motion.meta.get("terms")
+                licences.add(str(terms or "not stated"))
                 yield motion
                 if data.mirror:
                     yield mirror(motion)
@@ -79,6 +84,7 @@ class WindowTable:
                 pass
         self.sequence, self.start = np.concatenate(tables).T.astype(np.int32)
         self.frames = sum(self._counts)
+        self.people, self.licences = sorted(set(self._people)), sorted(licences)
         require(
             len(self.start) > 0,
             f"{data.dataset}: no sequence is long and valid enough for one window of "

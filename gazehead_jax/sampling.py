@@ -52,7 +52,7 @@ def initial_state(
     checkpoint: Checkpoint,
     keys: Key[Array, " s"],
     context: Motion | None = None,
-    style: Float[np.ndarray, " z"] | None = None,
+    style: Sequence[float] | float | None = None,
 ) -> RolloutState:
     """The state before the first frame.
 
@@ -62,7 +62,9 @@ def initial_state(
       context: motion at the model's rate that has just happened; its last frames
         condition the start. Without it the head starts from the mean pose, or straight
         if the model is "natural".
-      style: of the person, the same for all samples; drawn for each when left out.
+      style: of the person; drawn for each sample when left out. One number goes along
+        the axis of `styles`, from −2, who looks with the eyes, to 2, who looks with the
+        head, and what is beside that axis is drawn; several are a whole style.
 
     Raises:
       GazeheadError: the context is at another rate or shorter than the model needs, or
@@ -91,7 +93,7 @@ def initial_state(
         gaze,
         head,
         tile(valid),
-        _styles(c, keys, style),
+        _styles(checkpoint, keys, style),
     )
     return RolloutState(carry=carry, keys=keys)
 
@@ -99,16 +101,35 @@ def initial_state(
 _start = jax.jit(networks.start, static_argnums=0)
 
 
-def _styles(config: ModelConfig, keys, style) -> Float[Array, "s z"]:
-    if style is not None:
-        require(
-            np.shape(style) == (config.style,),
-            f"a style of this model has {config.style} numbers, got {np.shape(style)}.",
-        )
-        return jnp.tile(jnp.asarray(style, jnp.float32)[None], (len(keys), 1))
+def _styles(checkpoint: Checkpoint, keys, style) -> Float[Array, "s z"]:
+    size = checkpoint.config.model.style
+    given = None if style is None else np.atleast_1d(np.asarray(style, np.float32))
+    require(
+        given is None or (size > 0 and given.shape in ((1,), (size,))),
+        f"model {checkpoint.name} has no styles; leave it out."
+        if not size
+        else f"a style of model {checkpoint.name} is one number along its axis or "
+        f"{size}, got {style}.",
+    )
+    require(
+        given is None or bool(np.isfinite(given).all()),
+        f"a style must be finite, got {style}.",
+    )
+    if given is not None and len(given) == size > 1:
+        return jnp.tile(given[None], (len(keys), 1))
     # Apart from the keys of all periods.
     apart = jax.vmap(lambda k: jax.random.fold_in(k, 0xFFFFFFFF))(keys)
-    return jax.vmap(lambda k: jax.random.normal(k, (config.style,)))(apart)
+    drawn = jax.vmap(lambda k: jax.random.normal(k, (size,)))(apart)
+    if given is None:
+        return drawn
+    axis = checkpoint.provenance.get("style_axis")
+    require(
+        axis is not None,
+        f"the style axis of model {checkpoint.name} has not been measured; `gazehead "
+        f"pack` does so, or give all {size} numbers.",
+    )
+    along = jnp.asarray(axis["direction"], jnp.float32)
+    return drawn + (given[0] - drawn @ along)[:, None] * along[None]
 
 
 def _noise(
@@ -214,7 +235,7 @@ def sample(
     seed: int = 0,
     context: Motion | None = None,
     temperature: float = 1.0,
-    style: Sequence[float] | None = None,
+    style: Sequence[float] | float | None = None,
     controls: Controls = AS_SAMPLED,
     best_of: int = 1,
     live: bool = False,
@@ -229,7 +250,7 @@ def sample(
       seed: same seed, same heads.
       context: what has just happened, see `initial_state`.
       temperature: of the noise, 0 or more.
-      style: of a model that has one; drawn for each sample when left out.
+      style: of a model that has one, see `initial_state`.
       controls: amplitude, rest pose and limits.
       best_of: each motion is the most typical of so many: the one with the least mean
         distance (degrees) to the others.
@@ -263,7 +284,6 @@ def sample(
     fps = checkpoint.config.data.fps
     driving = resample(_held(motion.replace(head=None), 1 / fps), fps)
     rows = num_samples * best_of
-    style = None if style is None else np.asarray(style, np.float32)
     state = initial_state(checkpoint, sample_keys(seed, rows), context, style)
     gaze = np.broadcast_to(driving.gaze, (rows, *driving.gaze.shape))
     valid = np.broadcast_to(driving.valid, gaze.shape[:2])
@@ -332,13 +352,12 @@ class HeadStream:
         seed: int = 0,
         *,
         temperature: float = 1.0,
-        style: Sequence[float] | None = None,
+        style: Sequence[float] | float | None = None,
         controls: Controls = AS_SAMPLED,
     ):
         self._checkpoint, self._controls = checkpoint, controls
         self._temperature = float(temperature)
         self._params = jax.tree.map(jnp.asarray, checkpoint.params)
-        style = None if style is None else np.asarray(style, np.float32)
         keys = sample_keys(seed, num_samples)
         self._state = initial_state(checkpoint, keys, style=style)
         self._shape = (num_samples, 1, 2)

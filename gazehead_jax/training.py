@@ -373,7 +373,10 @@ def _provenance(config: Config, table: WindowTable) -> dict:
     import flax
 
     return {
-        "dataset": config.data.dataset,
+        "datasets": [config.data.dataset, *config.data.also],
+        "licences": table.licences,
+        "people": len(table.people),
+        "hours": round(table.frames / config.data.fps / 3600, 2),
         "sequences": len(table.motions),
         "windows": len(table),
         "gazehead_jax": __version__,

@@ -48,6 +48,7 @@ NATURAL = {
     "model.style": 2,
     "loss.self_feed": 1.0,
 }
+LOOKAHEAD = NATURAL | {"model.lookahead": 6}
 
 
 def tiny_config(kind: str, **changes):
@@ -67,7 +68,8 @@ def tiny_config(kind: str, **changes):
         "optimizer.learning_rate": 1e-3,
         "loss.beta_warmup_steps": 10,
     }
-    return override(Config(), small | ({**MODELS, "natural": NATURAL}[kind]) | changes)
+    models = {**MODELS, "natural": NATURAL, "lookahead": LOOKAHEAD}
+    return override(Config(), small | models[kind] | changes)
 
 
 @pytest.fixture(params=list(MODELS))

@@ -39,7 +39,6 @@ FLOORS = [
         "gaze",
         "formats",
         "head3d",
-        "generators",
     ],
     [
         "losses",
@@ -50,11 +49,14 @@ FLOORS = [
         "reporting",
         "run_guard",
         "extraction",
+        "generators",
+        "marking",
         "recordings",
     ],
-    ["build", "data", "sampling", "rendering", "datasets"],
+    ["build", "data", "sampling", "rendering", "motion_templates", "datasets"],
     [
         "predictors",
+        "styles",
         "training",
         "two_sample",
         "evaluation",
@@ -66,6 +68,7 @@ FLOORS = [
         "doctor",
     ],
     ["tables", "drift", "robustness", "drift_plots", "extraction_report", "demo"],
+    ["study"],
     ["cli"],
     ["__init__", "__main__"],
 ]

@@ -22,10 +22,10 @@ def params(seed=0):
     return init_params(CONFIG.model, jax.random.key(seed))
 
 
-def windows(b=4, seed=0, invalid=()) -> Windows:
+def windows(b=4, seed=0, invalid=(), extra=0) -> Windows:
     """Wandering gaze and heads that follow it."""
     rng = np.random.default_rng(seed)
-    t = CONFIG.model.context + CONFIG.data.horizon
+    t = CONFIG.model.context + CONFIG.data.horizon + extra
     gaze = np.cumsum(rng.normal(0, 0.05, (b, t, 2)), 1)
     head = np.concatenate([0.6 * gaze, np.zeros((b, t, 1))], -1)
     valid = np.ones((b, t), bool)
@@ -115,7 +115,7 @@ def test_styles_are_drawn_or_given():
     assert np.abs(styles.std(0) - 1).max() < 0.15
     given = initial_state(checkpoint, sample_keys(0, 2), style=np.array([1.0, -1]))
     np.testing.assert_array_equal(given.carry.style, [[1, -1], [1, -1]])
-    with pytest.raises(GazeheadError, match="has 2 numbers"):
+    with pytest.raises(GazeheadError, match="one number along its axis or 2"):
         initial_state(checkpoint, sample_keys(0, 2), style=np.zeros(3))
 
 

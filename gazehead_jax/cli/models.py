@@ -1,6 +1,7 @@
 """Commands that train a model, sample from it and score it."""
 
 import contextlib
+import sys
 from pathlib import Path
 
 from gazehead_jax.cli.common import add_data_dir, start
@@ -25,7 +26,11 @@ def add_commands(add) -> None:
     p.epilog += "--config.optimizer.learning_rate=3e-4"
 
     p = add("sample", _sample, "generate head motions for a gaze file")
-    p.add_argument("--checkpoint", required=True, help="workdir of a training run")
+    p.add_argument(
+        "--checkpoint",
+        default="natural",
+        help="a model that comes with the package, a packed one, or a workdir",
+    )
     p.add_argument("--gaze", required=True, help=".csv or .npz with gaze")
     p.add_argument("--out", required=True, help=".csv or .npz; several get _0, _1, …")
     p.add_argument("--num-samples", type=int, default=1, help="heads for this gaze")
@@ -38,7 +43,8 @@ def add_commands(add) -> None:
         type=float,
         nargs="+",
         metavar="S",
-        help="who moves, of a model that has styles; drawn when left out",
+        help="who moves: one number from -2 (with the eyes) to 2 (with the head), or all "
+        "numbers of a style; drawn when left out",
     )
     p.add_argument(
         "--amplitude", type=float, default=1.0, help="0: a still head, 2: twice as far"
@@ -49,6 +55,18 @@ def add_commands(add) -> None:
     p.add_argument(
         "--best-of", type=int, default=1, help="give the most typical of so many"
     )
+    p.add_argument(
+        "--live",
+        action="store_true",
+        help="do not look ahead, as when gaze comes frame by frame",
+    )
+
+    p = add("pack", _pack, "write a run's best model into one small file")
+    p.add_argument("--checkpoint", required=True, help="workdir of a training run")
+    p.add_argument("--out", required=True, help=".npz, for --checkpoint anywhere")
+
+    p = add("card", _card, "tell what a model is: data, licences, limits, settings")
+    p.add_argument("--checkpoint", default="natural", help="as of sample")
 
 
 def _train(args) -> None:
@@ -91,8 +109,10 @@ def _sample(args) -> None:
     radians = {
         k: tuple(np.deg2rad(v).tolist()) for k, v in degrees.items() if v is not None
     }
+    checkpoint = load(args.checkpoint)
+    print(_origin(checkpoint), file=sys.stderr)
     made = sample(
-        load(args.checkpoint),
+        checkpoint,
         motion,
         num_samples=args.num_samples,
         seed=args.seed,
@@ -100,6 +120,7 @@ def _sample(args) -> None:
         style=args.style,
         controls=Controls(amplitude=args.amplitude, **radians),
         best_of=args.best_of,
+        live=args.live,
     )
     out = Path(args.out)
     names = [out.with_stem(f"{out.stem}_{i}") for i in range(len(made))]
@@ -110,3 +131,27 @@ def _sample(args) -> None:
         for name, one in zip(names, made, strict=True):
             save_motion(stack.enter_context(atomic_path(name)), one)
     print(*names, sep="\n")
+
+
+def _pack(args) -> None:
+    start()
+    from gazehead_jax.checkpoint import load, pack
+    from gazehead_jax.styles import with_axis
+    from gazehead_jax.weights import file_hash
+
+    path = pack(with_axis(load(args.checkpoint)), args.out)
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, sha256 {file_hash(path)}")
+
+
+def _card(args) -> None:
+    from gazehead_jax.checkpoint import card
+
+    print(card(args.checkpoint))
+
+
+def _origin(checkpoint) -> str:
+    """Whose movements a model has learned, in a line."""
+    facts = checkpoint.provenance
+    licences = "; ".join(facts.get("licences", ["not stated"]))
+    data = ", ".join(facts.get("datasets", ["unknown data"]))
+    return f"model {checkpoint.name}: learned from {data} (licences: {licences})"
