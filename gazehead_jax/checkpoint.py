@@ -24,7 +24,9 @@ from gazehead_jax.motion import Normaliser
 
 FORMAT = 1
 # Models that come with the package: name → sha256 of its file.
-SHIPPED = {}
+SHIPPED = {
+    "natural": "6ce2b6c216ddf235e25fd38f7a8a1b8a57374e93a50d4d7dc3a3f3f29e73955a"
+}
 SHIPPED_FOLDER = Path(__file__).parent / "pretrained"
 
 

@@ -28,12 +28,14 @@ from gazehead_jax.tables import print_tables, save_tables
 from gazehead_jax.training import train
 from gazehead_jax.video import read_video, write_gif
 
+SHIPPED = "natural"
 CLIP_S = 12.0
 SAMPLES = 30
 
 
 def demo(out: str | Path = "out/demo", *, experiment: str = "demo") -> Path:
-    """Trains, samples, judges, plots and renders; a few minutes on two cores.
+    """Trains a small model, samples from it and from the one that comes with the package,
+    judges, plots and renders; a few minutes on two cores.
 
     Args:
       out: folder for everything that is made.
@@ -60,43 +62,48 @@ def demo(out: str | Path = "out/demo", *, experiment: str = "demo") -> Path:
 
     say(f"training experiments/{config.name}.py, {config.train.steps} steps")
     train(config, out / "model", data_dir=data_dir)
-    model = load(out / "model")
+    models = {config.name: load(out / "model"), SHIPPED: load(SHIPPED)}
 
     say("gaze of a person never seen in training → head motion")
     context, clip = demo_clip(load_split(dataset, "test", data_dir))
-    context = resample(context, config.data.fps)
-    generated = sample(model, clip, num_samples=SAMPLES, seed=0, context=context)
+    generated = {}
+    for name, model in models.items():
+        past = resample(context, model.config.data.fps)
+        generated[name] = sample(model, clip, num_samples=SAMPLES, seed=0, context=past)
     mirrored = MirrorGaze().sample(
         clip.gaze, clip.valid, clip.fps, np.zeros((0, 3)), 1, 0
     )[0]
     motions = {"real": clip, "mirror_gaze": clip.replace(head=mirrored)}
-    motions |= {f"generated_{i}": motion for i, motion in enumerate(generated[:3])}
+    for name, made in generated.items():
+        motions |= {f"{name}_{i}": motion for i, motion in enumerate(made[:3])}
     for name, motion in motions.items():
         for suffix in (".npz", ".csv"):
             print(save_motion(out / "motion" / f"{name}{suffix}", motion))
 
     say("judging on the test split, beside baselines and real heads")
-    found = evaluate(model, dataset, "test", data_dir=data_dir, num_samples=SAMPLES)
+    found = evaluate(models, dataset, "test", data_dir=data_dir, num_samples=SAMPLES)
     print_tables(found)
     save_tables(found, out / "metrics.json")
 
     say("plots")
-    heads = np.stack([m.require_head() for m in generated])
+    heads = np.stack([m.require_head() for m in generated[SHIPPED]])
     plots.plot_trajectories(clip, heads, out / "trajectories.png")
     tests = load_split(dataset, "test", data_dir)
     real = [tests[i] for i in range(len(tests))]
-    made = [sample(model, m, seed=1)[0] for m in real]
-    shifts = {"real": shifts_of(real), "generated": shifts_of(made)}
+    shifts = {"real": shifts_of(real)}
+    for name, model in models.items():
+        shifts[name] = shifts_of([sample(model, m, seed=1)[0] for m in real])
     plots.plot_head_share(shifts, out / "head_share.png", settled_only=False)
     plots.plot_training(out / "model" / "log.jsonl", out / "training.png")
     for name in ("trajectories", "head_share", "training"):
         print(out / f"{name}.png")
 
-    say("video: the same gaze with the real, a generated and a mirrored head")
+    say("video: the same gaze with the real, two generated and a mirrored head")
     towards = middle(clip)
     panels = {
         "recorded head": clip,
-        "generated head": generated[0],
+        "model natural": generated[SHIPPED][0],
+        "trained just now": generated[config.name][0],
         "head = gaze": motions["mirror_gaze"],
     }
     panels = {label: as_seen_from(m, towards) for label, m in panels.items()}
@@ -112,14 +119,14 @@ def demo(out: str | Path = "out/demo", *, experiment: str = "demo") -> Path:
 {out}/
   demo.mp4, .gif     watch this first: eyes lead, head follows
   metrics.json, .md  the tables above
-  trajectories.png   {SAMPLES} heads for one gaze, as a band
+  trajectories.png   {SAMPLES} heads of natural for one gaze, as a band
   head_share.png     how much of a gaze shift the head takes
   training.png       loss curves
   motion/            real, generated and mirrored heads, .npz (radians) and .csv (degrees)
-  model/             the checkpoint
+  model/             the checkpoint of the small model
 
 next:
-  gazehead sample --checkpoint {out}/model --gaze YOUR_GAZE.csv --num-samples 3 --out head.csv
+  gazehead sample --gaze YOUR_GAZE.csv --num-samples 3 --out head.csv
   gazehead render --motion head_0.csv --out head.mp4
   gazehead train --config paper --workdir runs/paper"""
     )

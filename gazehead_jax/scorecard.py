@@ -113,11 +113,13 @@ class Method:
       predictor: makes its heads.
       channels: of the head that count, 2 or 3.
       deterministic: one sample tells all.
+      model: the checkpoint, if it is one; two ways to use one are no rivals.
     """
 
     predictor: Predictor
     channels: int = 3
     deterministic: bool = False
+    model: str = ""
 
 
 def scorecard(
@@ -182,10 +184,10 @@ def scorecard(
             )
         for name, c in checkpoints.items():
             channels = min(d, c.config.model.head_dim)
-            methods[name] = Method(model_predictor(c, fps), channels)
+            methods[name] = Method(model_predictor(c, fps), channels, model=name)
             if c.config.model.lookahead:
                 blind = model_predictor(c, fps, live=True)
-                methods[f"{name} live"] = Method(blind, channels)
+                methods[f"{name} live"] = Method(blind, channels, model=name)
         domains[str(dataset)] = judge(
             methods,
             motions,
@@ -312,7 +314,7 @@ def judge(
         enough = len(set(people)) >= MIN_PEOPLE
         intervals = metrics.bootstrap(scores[name], people) if enough else {}
         card[name] = [
-            goals.energy(name, scores, people),
+            goals.energy(name, _with_rivals(name, methods, scores), people),
             *goals.windows(rows[name], intervals, methods[name].channels),
             *goals.within_bands(rows[name], bounds, about),
             goals.accuracy(wholes[name].found, floor, about),
@@ -323,6 +325,16 @@ def judge(
     }
     shown = {name: w.curves for name, w in wholes.items()}
     return Domain(about, card, rows, bounds, shown)
+
+
+def _with_rivals(name, methods, scores) -> dict:
+    """The scores of a method and of those that it is to beat."""
+    model = methods[name].model
+    return {
+        other: found
+        for other, found in scores.items()
+        if other == name or not model or methods[other].model != model
+    }
 
 
 def _whole(motions, past, length, seconds) -> list[Motion]:

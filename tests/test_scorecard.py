@@ -207,6 +207,15 @@ def test_the_lead_is_paired():
     assert "2 people: too few" in few.note
 
 
+def test_two_ways_to_use_a_model_are_no_rivals():
+    away = Method(lambda *_: np.zeros(0))
+    twin = Method(lambda *_: np.zeros(0), model="own")
+    methods = {"own": twin, "own live": twin, "other": away}
+    scores = {name: scores_of([1.0]) for name in methods}
+    assert set(scorecard._with_rivals("own", methods, scores)) == {"own", "other"}
+    assert set(scorecard._with_rivals("other", methods, scores)) == set(methods)
+
+
 def test_window_goals_are_met_at_their_bounds():
     row = {f"margin_{k}correlation_{a}": 0.25 for k in ("", "velocity_") for a in AXES}
     row |= {f"variance_ratio_{a}": 1.25 for a in AXES} | {"jerk_ratio": 0.8}
