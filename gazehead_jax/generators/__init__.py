@@ -77,7 +77,8 @@ def _liveportrait(portrait, weights=None, **options) -> Generator:
     from gazehead_jax.generators.portraits import find_faces, read_portrait
 
     picture = read_portrait(portrait)
-    options.setdefault("landmarks", find_faces(picture, weights))
+    if "landmarks" not in options:
+        options["landmarks"] = find_faces(picture, weights)
     return LivePortraitGenerator(picture, weights, **options)
 
 
@@ -87,8 +88,8 @@ def _sted(portrait, weights=None, **options) -> Generator:
 
     picture = read_portrait(portrait)
     # Its own kind of face patch is taken as it is.
-    if picture.shape[:2] != StedGenerator.size:
-        options.setdefault("landmarks", find_faces(picture, weights))
+    if "landmarks" not in options and picture.shape[:2] != StedGenerator.size:
+        options["landmarks"] = find_faces(picture, weights)
     return StedGenerator(picture, weights, **options)
 
 
