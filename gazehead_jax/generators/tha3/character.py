@@ -29,7 +29,7 @@ _IRIS, _IRIS_SHADE, _IRIS_LIGHT = (62, 142, 148), (24, 66, 84), (134, 214, 204)
 _WOOL, _WOOL_SHADE, _SHIRT = (74, 104, 158), (54, 78, 126), (246, 246, 248)
 _MOUTH = (176, 84, 84)
 
-Points = Float[np.ndarray, "n 2"]
+Points = Float[np.ndarray, "_ 2"]
 
 
 def draw_character() -> UInt8[np.ndarray, "512 512 4"]:
@@ -109,7 +109,7 @@ def _draw_face(canvas):
     canvas.fill(shade, _SKIN_SHADE, clip=face)
     canvas.outline(face, _LINE)
     for side in (-1, 1):
-        canvas.fill(_ellipse(256 + side * 31, 163, 9, 4.5), _BLUSH, clip=face)
+        canvas.fill(_ellipse(_MIDDLE + side * 31, 163.0, 9.0, 4.5), _BLUSH, clip=face)
     canvas.stroke(np.array([(257.5, 159.0), (258.6, 161), (256.4, 162.4)]), 1.3, _MOUTH)
     canvas.stroke(
         np.array(
@@ -285,7 +285,7 @@ def _both(points) -> Points:
     return np.concatenate([_side(points, 1), _side(points[::-1], -1)])
 
 
-def _ellipse(x: float, y: float, across: float, down: float) -> Points:
+def _ellipse(x, y, across, down) -> Points:
     turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     return np.stack([x + across * np.cos(turn), y + down * np.sin(turn)], -1)
 
