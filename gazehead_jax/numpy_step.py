@@ -15,7 +15,10 @@ argument, and the halves are in the weights.
 Dims: s rows (samples), h hidden, z latent, n noise, g what `networks.seen_gaze` gives.
 """
 
+import json
 import math
+import types
+from pathlib import Path
 
 import numpy as np
 
@@ -101,7 +104,10 @@ class NumpyStep:
                 "context": past[1],
                 "gaze": np.zeros((s, 2), np.float32),
             }
-        return state | {"hidden": np.zeros((s, c.hidden), np.float32), "t": np.int32(0)}
+        return state | {
+            "hidden": np.zeros((s, c.hidden), np.float32),
+            "t": np.zeros((), np.int32),
+        }
 
     def step(self, state, gaze, valid, noise):
         """One frame; the arguments stay as they are.
@@ -143,7 +149,7 @@ class NumpyStep:
         state = _named(body) | {
             "style": state["style"],
             "hidden": hidden,
-            "t": state["t"] + np.int32(1),
+            "t": np.add(state["t"], 1, dtype=np.int32, out=np.empty((), np.int32)),
         }
         return state, state["head"]
 
@@ -218,7 +224,7 @@ class NumpyStep:
             "recent": recent,
             "context": context,
             "gaze": gaze,
-            "t": state["t"] + np.int32(1),
+            "t": np.add(state["t"], 1, dtype=np.int32, out=np.empty((), np.int32)),
         }
         return state, head
 
@@ -257,6 +263,56 @@ class NumpyStep:
         hidden += new
         self._hidden[:] = hidden
         return hidden
+
+
+class Exported(NumpyStep):
+    """A model that `gazehead export --format numpy` wrote; radians in and out.
+
+    Example:
+      model = Exported("folder")
+      state = model.start()
+      noise = numpy.random.standard_normal((1, model.noise_width), numpy.float32)
+      state, head = model.step(state, gaze, valid, noise)
+
+    Attributes:
+      fps: call `step` so often a second.
+      gaze_width, noise_width: sizes of its inputs, see README.txt.
+
+    Args:
+      folder: with weights.npz.
+      num_samples: rows.
+    """
+
+    def __init__(self, folder, num_samples: int = 1):
+        with np.load(Path(folder) / "weights.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(str(arrays.pop("about")))
+        params: dict = {}
+        for name, array in arrays.items():
+            *sections, last = name.split("/")
+            place = params
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[last] = array
+        config = types.SimpleNamespace(**about["config"]["model"])
+        checkpoint = types.SimpleNamespace(
+            config=types.SimpleNamespace(model=config), params=params
+        )
+        super().__init__(checkpoint, num_samples)
+        self.fps = about["config"]["data"]["fps"]
+        self._units = {k: np.float32(v) for k, v in about["normaliser"].items()}
+        self._in_units, self.step = self.step, self._in_radians
+
+    def _in_radians(self, state, gaze, valid, noise):
+        units = self._units
+        gaze = np.array(gaze, np.float32)
+        gaze[:, :2] = (gaze[:, :2] - units["gaze_mean"]) / units["gaze_std"]
+        state, made = self._in_units(state, gaze, np.asarray(valid), np.asarray(noise))
+        d = made.shape[1]
+        head = np.zeros((len(made), 3), np.float32)
+        head[:, :d] = made * units["head_std"][:d] + units["head_mean"][:d]
+        limit = np.float32([math.pi / 2, math.pi, math.pi])
+        return state, np.clip(head, -limit, limit)
 
 
 # --- weights -----------------------------------------------------------------------

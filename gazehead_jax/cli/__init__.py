@@ -6,6 +6,7 @@ import sys
 
 from gazehead_jax.cli import (
     datasets,
+    export,
     extraction,
     judging,
     models,
@@ -78,6 +79,15 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for module in (system, extraction, datasets, models, judging, motions, study):
+    for module in (
+        system,
+        extraction,
+        datasets,
+        models,
+        export,
+        judging,
+        motions,
+        study,
+    ):
         module.add_commands(add)
     return parser
