@@ -25,7 +25,7 @@ from gazehead_jax.motion import Normaliser
 FORMAT = 1
 # Models that come with the package: name → sha256 of its file.
 SHIPPED = {
-    "natural": "6ce2b6c216ddf235e25fd38f7a8a1b8a57374e93a50d4d7dc3a3f3f29e73955a"
+    "natural": "a91d8c48e8cd0ff1babc176dc6d41345f71d262ae251c237df7d6af00fd14b7e"
 }
 SHIPPED_FOLDER = Path(__file__).parent / "pretrained"
 

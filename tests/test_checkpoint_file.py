@@ -91,7 +91,7 @@ def test_the_shipped_model_is_the_default(tmp_path, capsys):
 def test_the_shipped_head_turns_where_the_eyes_go():
     """To the left for gaze to the left, less at once than in a second, with style."""
     gaze = np.zeros((90, 2))
-    gaze[30:, 1] = np.deg2rad(30)
+    gaze[30:, 1] = np.deg2rad(15)
     model = gazehead_jax.load("natural")
     motion = Motion(gaze, None, 30.0)
     ends = {}
@@ -99,14 +99,14 @@ def test_the_shipped_head_turns_where_the_eyes_go():
         made = sample(model, motion, num_samples=16, seed=0, style=style)
         yaw = np.rad2deg(np.stack([m.head[:, 1] for m in made]))
         assert abs(yaw[:, 20].mean()) < 5
-        assert 10 < yaw[:, -1].mean() < 40
+        assert 5 < yaw[:, -1].mean() < 20
         assert yaw[:, 33].mean() < yaw[:, -1].mean()
         ends[style] = yaw[:, -1].mean()
     assert ends[-2.0] < ends[2.0] - 2
     mirrored = sample(
         model, motion.replace(gaze=gaze * [1, -1]), num_samples=16, seed=0
     )
-    assert np.mean([m.head[-1, 1] for m in mirrored]) < -np.deg2rad(10)
+    assert np.mean([m.head[-1, 1] for m in mirrored]) < -np.deg2rad(5)
 
 
 def test_pack_on_the_command_line(tmp_path, capsys):
