@@ -207,7 +207,8 @@ def _band_panel(panel, name: str, band: Band | None, methods, scale: float) -> N
             linewidth=0,
             label="90 % band of real people",
         )
-    colours = itertools.cycle((_GENERATED, _GAZE, _SPARE, "#CC79A7"))
+    others = ("#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F", "#882255", "#117733")
+    colours = itertools.cycle((_GENERATED, _GAZE, _SPARE, *others))
     for method, curves in methods.items():
         real = method == "real"
         panel.plot(
