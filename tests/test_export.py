@@ -70,7 +70,8 @@ def case(kind):
     config, units = checkpoint.config.model, checkpoint.normaliser
     if config.increments:
         # Untrained it adds up rounding without end; trained ones come back.
-        checkpoint.params["cell"]["head"]["kernel"] *= 0.2
+        head = checkpoint.params["cell"]["head"]
+        head["kernel"] = head["kernel"] * np.float32(0.2)
     seen, valid, noise = driving(config, FRAMES, ROWS)
     style = np.random.default_rng(1).normal(size=(ROWS, config.style))
     style = style.astype(np.float32)
