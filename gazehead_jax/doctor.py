@@ -31,6 +31,10 @@ EXTRAS = {
 BAD_JAXLIB = {
     "0.11.1": "long rollouts take quadratic time with it; use another version"
 }
+HOST_DEVICES = "--xla_force_host_platform_device_count="
+LOOP_IN_ONE_KERNEL = (
+    "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000000"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,3 +124,21 @@ def enable_compilation_cache() -> None:
 
     jax.config.update("jax_compilation_cache_dir", str(cache_dir()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def use_cores(rows: int) -> None:
+    """Lets XLA use the cores as sampling so many rows at once does best.
+
+    One loop keeps about one core busy. Several rows are therefore shared out among as
+    many host devices as there are cores; a single row runs in a loop that is compiled
+    as one kernel. To be called before JAX starts; what XLA_FLAGS already says stays.
+    For programs of our own only, as above.
+    """
+    said = os.environ.get("XLA_FLAGS", "")
+    wanted = HOST_DEVICES if rows > 1 else LOOP_IN_ONE_KERNEL
+    if wanted.split("=")[0] in said:
+        return
+    if rows > 1:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        wanted += str(min(rows, cores))
+    os.environ["XLA_FLAGS"] = f"{said} {wanted}".strip()

@@ -1,7 +1,10 @@
 """Head motion for any gaze: chunked autoregressive rollout, and one frame at a time.
 
 The model's `step` runs under `lax.scan` over chunks of fixed length with the state
-carried between them, so that any length compiles once and memory stays constant.
+carried between them, so that any length compiles once and memory stays constant. Where
+there are several devices, or one CPU was told to appear as several
+(`doctor.use_cores`), rows are shared out among them: each runs a loop of its own and
+none waits for another.
 
 The noise of a sample belongs to (its key, the period's number since the start), not to
 the chunk: the same key gives the same sample on any chunk size, a longer rollout begins
@@ -10,12 +13,15 @@ with the shorter one, and K samples together are the K samples one by one.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Bool, Float, Int, Key, UInt32
 
 from gazehead_jax import networks
@@ -24,8 +30,14 @@ from gazehead_jax.config import ModelConfig
 from gazehead_jax.controls import AS_SAMPLED, Controls
 from gazehead_jax.errors import require
 from gazehead_jax.motion import Array, Motion, resample, wrap
+from gazehead_jax.numpy_step import NumpyStep
 
 CHUNK = 256
+# Up to so many samples of a stream are faster in NumPy than a compiled step's dispatch.
+NUMPY_ROWS = 2
+# Frames of a stream whose noise is drawn together.
+NOISE_AHEAD = 512
+ROWS = "rows"
 
 
 class RolloutState(struct.PyTreeNode):
@@ -132,7 +144,7 @@ def _styles(checkpoint: Checkpoint, keys, style) -> Float[Array, "s z"]:
     return drawn + (given[0] - drawn @ along)[:, None] * along[None]
 
 
-def _noise(
+def noise_of(
     keys, config: ModelConfig, t0: Int[Array, ""], length: int
 ) -> Float[Array, "t s z"]:
     """Standard normals of frames t0 … t0 + length - 1: one draw a period."""
@@ -145,6 +157,10 @@ def _noise(
 
     drawn = jax.vmap(lambda p: jax.vmap(lambda k: draw(k, p))(keys))(periods)
     return drawn[(t0 + jnp.arange(length)) // config.period - first]
+
+
+_noise_block = jax.jit(noise_of, static_argnums=(1, 3))
+_step = jax.jit(networks.step, static_argnums=0)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -164,7 +180,7 @@ def rollout_chunk(
     frames = (
         jnp.swapaxes(gaze, 0, 1),
         jnp.swapaxes(valid, 0, 1),
-        temperature * _noise(state.keys, config, state.carry.t, length),
+        temperature * noise_of(state.keys, config, state.carry.t, length),
     )
 
     def body(carry, frame):
@@ -172,6 +188,34 @@ def rollout_chunk(
 
     carry, heads = jax.lax.scan(body, state.carry, frames)
     return state.replace(carry=carry), jnp.swapaxes(heads, 0, 1)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _sharded_chunk(config: ModelConfig, mesh: Mesh, params, state, *arguments):
+    """`rollout_chunk` with its rows shared out among a mesh's devices."""
+    leaves, tree = jax.tree.flatten(state)
+    specs = [P(ROWS) if jnp.ndim(x) else P() for x in leaves]
+
+    def one(params, leaves, *arguments):
+        state, heads = rollout_chunk(config, params, tree.unflatten(leaves), *arguments)
+        return jax.tree.leaves(state), heads
+
+    leaves, heads = jax.shard_map(
+        one,
+        mesh=mesh,
+        in_specs=(P(), specs, P(ROWS), P(ROWS), P()),
+        out_specs=(specs, P(ROWS)),
+        check_vma=False,
+    )(params, leaves, *arguments)
+    return tree.unflatten(leaves), heads
+
+
+def _mesh(rows: int) -> Mesh | None:
+    """The devices that share so many rows; None if one takes them all."""
+    devices = jax.local_devices()
+    if len(devices) == 1 or rows < len(devices) or jax.config.jax_default_device:
+        return None
+    return Mesh(np.array(devices), (ROWS,))
 
 
 def rollout(
@@ -200,31 +244,55 @@ def rollout(
     """
     config, normaliser = checkpoint.config.model, checkpoint.normaliser
     params = jax.tree.map(jnp.asarray, checkpoint.params)
-    length = gaze.shape[1]
+    rows, length = valid.shape
+    mesh = _mesh(rows)
+    advance = functools.partial(rollout_chunk, config)
+    extra = 0
+    if mesh is not None:
+        advance = functools.partial(_sharded_chunk, config, mesh)
+        # Every device gets as many rows; those to fill up with repeat the first ones.
+        extra = -rows % mesh.size
+        split, everywhere = NamedSharding(mesh, P(ROWS)), NamedSharding(mesh, P())
+
+        def share(x):
+            if not jnp.ndim(x):
+                return jax.device_put(x, everywhere)
+            return jax.device_put(jnp.concatenate([x, x[:extra]]), split)
+
+        # Placed before the first call, or it would compile again for the second.
+        state = jax.tree.map(share, state)
+        params = jax.device_put(params, everywhere)
+    under_way = None
     for start in range(0, length, chunk):
         # What a model sees coming may lie in the next chunk.
         piece = slice(start, start + chunk + config.lookahead)
         n = min(chunk, length - start)
         # The end is padded with invalid frames: nothing compiles anew.
         short = max(0, chunk + config.lookahead - (length - start))
-        padding = ((0, 0), (0, short))
+        padding = ((0, extra), (0, short))
         usable = np.pad(valid[:, piece], padding)
         inputs = np.pad(normaliser.gaze(gaze[:, piece]), (*padding, (0, 0)))
         inputs = np.where(usable[..., None], inputs, 0).astype(np.float32)
         seen = networks.seen_gaze(config, inputs, usable & (not live), chunk)
-        state, heads = rollout_chunk(
-            config, params, state, seen, usable[:, :chunk], temperature
-        )
-        yield _to_radians(checkpoint, heads)[:, :n]
+        state, heads = advance(params, state, seen, usable[:, :chunk], temperature)
+        # The next chunk is computed while the last is handed out.
+        if under_way is not None:
+            yield _to_radians(checkpoint, under_way)[:rows]
+        under_way = heads[:, :n] if n < chunk else heads
+    if under_way is not None:
+        yield _to_radians(checkpoint, under_way)[:rows]
+
+
+# Whatever the model and the gaze, what leaves here is a head's angles.
+ANGLE_LIMIT = np.float32([np.pi / 2, np.pi, np.pi])
 
 
 def _to_radians(checkpoint: Checkpoint, heads) -> np.ndarray:
     heads = checkpoint.normaliser.head_inverse(np.asarray(heads))
-    missing = 3 - heads.shape[-1]
-    heads = np.pad(heads, [(0, 0)] * (heads.ndim - 1) + [(0, missing)])
-    # Whatever the model and the gaze, what leaves here is a head's angles.
-    limit = np.float32([np.pi / 2, np.pi, np.pi])
-    return np.clip(heads, -limit, limit).astype(np.float32)
+    out = np.zeros((*heads.shape[:-1], 3), np.float32)
+    out[..., : heads.shape[-1]] = heads
+    np.minimum(out, ANGLE_LIMIT, out=out)
+    return np.maximum(out, -ANGLE_LIMIT, out=out)
 
 
 def sample(
@@ -356,12 +424,34 @@ class HeadStream:
         controls: Controls = AS_SAMPLED,
     ):
         self._checkpoint, self._controls = checkpoint, controls
+        self._config = checkpoint.config.model
         self._temperature = float(temperature)
-        self._params = jax.tree.map(jnp.asarray, checkpoint.params)
-        keys = sample_keys(seed, num_samples)
-        self._state = initial_state(checkpoint, keys, style=style)
-        self._shape = (num_samples, 1, 2)
+        state = initial_state(checkpoint, sample_keys(seed, num_samples), style=style)
+        self._keys, self._frame, self._noise = state.keys, 0, None
+        self._carry = jax.tree.map(np.asarray, state.carry)
+        if num_samples <= NUMPY_ROWS:
+            carry = self._carry
+            names = (f.name for f in dataclasses.fields(carry))
+            self._carry = {name: getattr(carry, name) for name in names}
+            self._advance = NumpyStep(checkpoint, num_samples).step
+        else:
+            self._advance = functools.partial(
+                _step, self._config, jax.tree.map(jnp.asarray, checkpoint.params)
+            )
+        width = networks.seen_gaze(
+            self._config, np.zeros((1, 1, 2)), np.zeros((1, 1), bool), 1
+        ).shape[-1]
+        # Of what is to come nothing is known.
+        self._seen = np.zeros((num_samples, width), np.float32)
+        self._valid = np.full(num_samples, True), np.full(num_samples, False)
         self.fps = checkpoint.config.data.fps
+        self._draw()
+        # Whatever compiles, compiles now.
+        self._advance(self._carry, self._seen, self._valid[1], self._noise[0])
+
+    def _draw(self) -> None:
+        drawn = _noise_block(self._keys, self._config, self._frame, NOISE_AHEAD)
+        self._noise = self._temperature * np.asarray(drawn)
 
     def step(
         self, gaze: Float[np.ndarray, "2"], valid: bool = True
@@ -375,17 +465,13 @@ class HeadStream:
         """
         gaze = self._checkpoint.normaliser.gaze(np.asarray(gaze, np.float32))
         # One NaN let in would stay in the state for ever.
-        valid = bool(valid and np.isfinite(gaze).all())
-        gaze = np.broadcast_to(gaze if valid else np.zeros(2, np.float32), self._shape)
-        usable = np.full(self._shape[:2], valid)
-        config = self._checkpoint.config.model
-        seen = networks.seen_gaze(config, gaze, np.zeros_like(usable), 1)
-        self._state, heads = rollout_chunk(
-            config,
-            self._params,
-            self._state,
-            seen,
-            usable,
-            self._temperature,
+        usable = bool(valid and math.isfinite(gaze[0]) and math.isfinite(gaze[1]))
+        self._seen[:, :2] = gaze if usable else 0
+        now = self._frame % NOISE_AHEAD
+        if now == 0 and self._frame:
+            self._draw()
+        self._frame += 1
+        self._carry, heads = self._advance(
+            self._carry, self._seen, self._valid[not usable], self._noise[now]
         )
-        return self._controls.apply(_to_radians(self._checkpoint, heads)[:, 0])
+        return self._controls.apply(_to_radians(self._checkpoint, heads))

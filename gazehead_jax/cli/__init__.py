@@ -5,6 +5,7 @@ import os
 import sys
 
 from gazehead_jax.cli import (
+    benchmark,
     datasets,
     export,
     extraction,
@@ -88,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
         judging,
         motions,
         study,
+        benchmark,
     ):
         module.add_commands(add)
     return parser

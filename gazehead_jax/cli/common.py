@@ -11,9 +11,12 @@ def add_data_dir(parser) -> None:
     parser.add_argument("--data-dir", "--data_dir", help="where datasets are prepared")
 
 
-def start() -> None:
-    from gazehead_jax.doctor import enable_compilation_cache
+def start(rows: int | None = None) -> None:
+    """Sets JAX up; for a command that only samples, with the rows that it samples."""
+    from gazehead_jax.doctor import enable_compilation_cache, use_cores
 
+    if rows is not None:
+        use_cores(rows)
     enable_compilation_cache()
 
 

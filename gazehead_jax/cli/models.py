@@ -94,7 +94,7 @@ def _train(args) -> None:
 
 
 def _sample(args) -> None:
-    start()
+    start(rows=args.num_samples * args.best_of)
     import numpy as np
 
     from gazehead_jax.checkpoint import load

@@ -1,0 +1,67 @@
+"""`gazehead benchmark`: speed on this machine, against named rivals."""
+
+import sys
+
+from gazehead_jax.cli.common import start
+
+
+def add_commands(add) -> None:
+    p = add("benchmark", None, "measure speed, against rivals with the same weights")
+    kinds = p.add_subparsers(dest="kind", required=True, metavar="KIND")
+
+    def kind(name, run, text):
+        command = kinds.add_parser(name, help=text, description=text)
+        command.add_argument(
+            "--out", default="out/benchmarks", help="folder of reports"
+        )
+        command.add_argument(
+            "--check", action="store_true", help="fail when a ratio is under its floor"
+        )
+        command.set_defaults(run=run)
+        return command
+
+    p = kind("sample", _sample, "rollouts: µs a step against PyTorch, ONNX and NumPy")
+    p.add_argument("--models", nargs="+", default=["frame", "natural"])
+    p.add_argument("--rows", nargs="+", type=int, default=[1, 64, 1024])
+    p.add_argument("--rivals", nargs="+", help='for example "torch compile"')
+    p.add_argument("--rounds", type=int, default=7)
+
+    p = kind("stream", _stream, "one frame a call: latency of HeadStream")
+    p.add_argument("--models", nargs="+", default=["frame", "natural"])
+    p.add_argument("--frames", type=int, default=20_000)
+
+
+def _sample(args) -> int:
+    start()
+    from gazehead_jax.benchmarks.sample import RIVALS, benchmark
+
+    return _finish(
+        benchmark(
+            args.models,
+            args.rows,
+            args.rivals or RIVALS,
+            count=args.rounds,
+            progress=_say,
+        ),
+        args,
+    )
+
+
+def _stream(args) -> int:
+    start()
+    from gazehead_jax.benchmarks.stream import benchmark
+
+    return _finish(benchmark(args.models, args.frames), args)
+
+
+def _finish(report, args) -> int:
+    path = report.write(args.out)
+    print(path.read_text(encoding="utf-8"))
+    print(path)
+    for failure in report.failures:
+        print(f"under the floor: {failure}", file=sys.stderr)
+    return 1 if args.check and report.failures else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
