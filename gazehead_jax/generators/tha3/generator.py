@@ -21,6 +21,8 @@ from gazehead_jax.generators.tha3.poses import (
 from gazehead_jax.weights import locate
 
 WEIGHTS = "tha3-separable-float"
+# Head and shoulders: rows and columns of the picture.
+CLOSE_UP = slice(40, 296), slice(128, 384)
 
 
 class Tha3Generator:
@@ -39,6 +41,7 @@ class Tha3Generator:
       background: RGB behind the character.
       batch: frames at once; by default 1 on a CPU, where more is not faster, else 16.
       calibration: degrees of drawn motion; `calibrate` measures another picture's.
+      close_up: show head and shoulders alone, 256 × 256.
 
     Raises:
       GazeheadError: as `portrait.read_portrait`, `gazehead_jax.weights.locate`,
@@ -63,6 +66,7 @@ class Tha3Generator:
         background: tuple[int, int, int] = (235, 238, 242),
         batch: int | None = None,
         calibration: Calibration | None = None,
+        close_up: bool = False,
     ):
         if batch is None:
             batch = 1 if jax.default_backend() == "cpu" else 16
@@ -75,6 +79,9 @@ class Tha3Generator:
         self._expression = expression_pose(expression or {})
         self._background = np.asarray(background, np.float32) / 255
         self._poser = Poser(read_params(locate(WEIGHTS, weights, fetch=True)), picture)
+        self._shown = CLOSE_UP if close_up else (slice(None), slice(None))
+        if close_up:
+            self.size = tuple(part.stop - part.start for part in CLOSE_UP)
         self.batch = batch
         self.calibration = calibration or Calibration()
         self.reach = self.calibration.reach()
@@ -84,7 +91,7 @@ class Tha3Generator:
         gaze: Float[np.ndarray, "n 2"],
         head: Float[np.ndarray, "n 3"],
         shut: Float[np.ndarray, " n"],
-    ) -> UInt8[np.ndarray, "n 512 512 3"]:
+    ) -> UInt8[np.ndarray, "n height width 3"]:
         """RGB pictures of `batch` frames; see `Generator.draw`."""
         return self.draw_poses(self.poses(gaze, head, shut))
 
@@ -99,7 +106,7 @@ class Tha3Generator:
 
     def draw_poses(
         self, poses: Float[np.ndarray, "n 45"]
-    ) -> UInt8[np.ndarray, "n 512 512 3"]:
+    ) -> UInt8[np.ndarray, "n height width 3"]:
         """RGB pictures of any poses of `batch` frames.
 
         Raises:
@@ -110,7 +117,9 @@ class Tha3Generator:
             f"poses must be finite numbers [{self.batch}, {len(NAMES)}], got "
             f"{list(poses.shape)}.",
         )
-        return np.asarray(_shown(self._poser(poses), self._background))
+        rows, columns = self._shown
+        pictures = self._poser(poses)[:, rows, columns]
+        return np.asarray(_shown(pictures, self._background))
 
 
 @jax.jit
