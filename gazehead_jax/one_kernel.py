@@ -9,8 +9,8 @@ GPUs (Triton) run one program a tile of rows, with the time loop inside. TPUs (M
 cut time into blocks, one after the other, and keep the state in the final state's block.
 
 Neither can slice or join values, so that everything is a tile whose sides are powers of two
-or a column `[rows, 1]`; `_column` and `_pack` go between them. Biases are the row of a
-feature that is always 1.
+or a column `[rows, 1]`; `_column` and `_pack` go between them. Wide layers are lists of
+tiles. Biases are the row of a feature that is always 1.
 
 Dims: r rows of a tile, h hidden, f features, z latent, p prior's hidden; all padded.
 """
@@ -33,9 +33,10 @@ from gazehead_jax.motion import Array
 TILE = 64
 # Frames of a TPU's block: their inputs and outputs must fit VMEM twice.
 TIME_BLOCK = 16
-# Weights up to this many bytes are read before the time loop and stay in a GPU's shared
-# memory (an SM of Hopper has 227 KB); larger ones are read from its L2 in each frame.
-RESIDENT_BYTES = 180 * 1024
+# Sides of the squares that products are cut into. On a GPU a larger piece of the weights
+# overflows the registers on its way to the tensor cores (compiled for Hopper, 256 hidden
+# units in one piece spill 4.8 KB a thread).
+BLOCK = {"gpu": 64, "tpu": 256}
 LARGEST_HIDDEN = 256
 # Least side of a matrix product on tensor cores.
 SIDE = 16
@@ -120,15 +121,15 @@ def rollout_kernel(
     heads = jax.ShapeDtypeStruct((frames, rows + short, 4), jnp.float32)
     z = jax.ShapeDtypeStruct((rows + short, streams[1].shape[-1]), jnp.float32)
     outs = [heads, *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in state), z]
-    size = sum(w.size * w.dtype.itemsize for w in weights.values())
     heads, memory, hidden, z = pl.pallas_call(
         functools.partial(
             _kernel,
             net,
             list(weights),
-            block,
-            frames // block,
-            platform == "gpu" and size <= RESIDENT_BYTES,
+            (block, frames // block),
+            functools.partial(
+                _Weights, BLOCK[platform], _precision(dtype, platform, interpret)
+            ),
         ),
         grid=((rows + short) // tile, frames // block),
         in_specs=[
@@ -153,47 +154,94 @@ def _compiler(platform: str):
     if platform == "gpu":
         from jax.experimental.pallas import triton
 
-        return triton.CompilerParams(num_warps=4, num_stages=1)
+        return triton.CompilerParams(num_warps=8, num_stages=1)
     from jax.experimental.pallas import tpu
 
     return tpu.CompilerParams(dimension_semantics=("parallel", "arbitrary"))
 
 
-def _kernel(net, names, block, blocks, resident, *refs):
-    """One tile of rows over `block` frames."""
-    drive, z_noise, memory_in, hidden_in, *rest = refs
-    weights = dict(zip(names, rest[: len(names)], strict=True))
-    heads, memory, hidden, z = rest[len(names) :]
-    if resident:
-        weights = {name: ref[...] for name, ref in weights.items()}
+def _precision(dtype, platform: str, interpret: bool):
+    """Of products: what float32 promises, at the most that the hardware makes of it."""
+    if dtype != jnp.float32:
+        return None
+    if platform == "gpu" and not interpret:
+        # Three passes of tensor cores, as exact as float32 to about a last place or two.
+        return jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3
+    return jax.lax.Precision.HIGHEST
 
-    def begin():
-        memory[...] = memory_in[...]
-        hidden[...] = hidden_in[...]
+
+def _kernel(net, names, times, weights, *refs):
+    """One tile of rows over a block of frames."""
+    block, blocks = times
+    drive, z_noise, memory_in, hidden_in, *rest = refs
+    w = weights(dict(zip(names, rest[: len(names)], strict=True)))
+    heads, memory, hidden, z = rest[len(names) :]
 
     # The first block in time starts from what was given, the others from the last one.
-    if blocks == 1:
-        begin()
-    else:
-        pl.when(pl.program_id(1) == 0)(begin)
-    packed = memory[...]
+    if blocks > 1:
+
+        @pl.when(pl.program_id(1) == 0)
+        def _():
+            memory[...] = memory_in[...]
+            hidden[...] = hidden_in[...]
+
+        memory_in, hidden_in = memory, hidden
+    packed = memory_in[...]
     columns = tuple(_column(packed, i) for i in range(net.columns))
     constant = net.constant(packed)
 
     def frame(t, state):
         columns, h, _ = state
-        read = (lambda n: weights[n]) if resident else (lambda n: weights[n][...])
         columns, h, latent, head = net.step(
-            read, columns, constant, h, drive[t], z_noise[t]
+            w, columns, constant, h, drive[t], z_noise[t]
         )
         heads[t] = _pack(head, 4)
-        return columns, h, latent
+        return tuple(columns), tuple(h), latent
 
-    start = (columns, hidden[...], jnp.zeros(z.shape, jnp.float32))
+    parts = [w.part(hidden.shape[1], n) for n in range(w.parts(hidden.shape[1]))]
+    h = tuple(hidden_in[:, part] for part in parts)
+    start = (columns, h, jnp.zeros(z.shape, jnp.float32))
     columns, h, latent = jax.lax.fori_loop(0, block, frame, start)
     memory[...] = _pack(columns, packed.shape[1]) + net.kept(packed)
-    hidden[...] = h
+    for part, x in zip(parts, h, strict=True):
+        hidden[:, part] = x
     z[...] = latent
+
+
+class _Weights:
+    """Products with weights that are read piece by piece."""
+
+    def __init__(self, block: int, precision, refs: Mapping):
+        self.block, self.precision, self.refs = block, precision, refs
+
+    def parts(self, width: int) -> int:
+        """How many tiles a layer of so many units is."""
+        return -(-width // self.block)
+
+    def part(self, width: int, n: int) -> slice:
+        size = min(self.block, width)
+        return slice(n * size, (n + 1) * size)
+
+    def width(self, name: str) -> int:
+        return self.refs[name].shape[1]
+
+    def bias(self, name: str, n: int = 0) -> Float[Array, "1 n"]:
+        return self.refs[name][:, self.part(self.width(name), n)]
+
+    def dot(self, name: str, tiles, n: int = 0) -> Float[Array, "r n"]:
+        """Tile n of [tiles] @ weights."""
+        ref, columns = self.refs[name], self.part(self.width(name), n)
+        total = None
+        for k, tile in enumerate(tiles):
+            piece = ref[self.part(ref.shape[0], k), columns]
+            one = jnp.dot(
+                tile.astype(piece.dtype),
+                piece,
+                precision=self.precision,
+                preferred_element_type=jnp.float32,
+            )
+            total = one if total is None else total + one
+        return total
 
 
 # --- tiles and columns -------------------------------------------------------------
@@ -241,14 +289,6 @@ def _between(x, first: int, end: int):
     return jnp.where((lane >= first) & (lane < end), x, 0.0)
 
 
-def _dot(x, w):
-    # Full float32, not a GPU's TF32 nor a TPU's bfloat16 passes, where float32 is asked for.
-    precision = jax.lax.Precision.HIGHEST if w.dtype == jnp.float32 else None
-    return jnp.dot(
-        x.astype(w.dtype), w, precision=precision, preferred_element_type=jnp.float32
-    )
-
-
 def _wrap(angle):
     return angle - 2 * np.pi * jnp.floor((angle + np.pi) * (0.5 / np.pi))
 
@@ -289,19 +329,28 @@ def _shared_weights(cell, seen: int, latent: int, one: int) -> dict:
     return w | {"n_b": cell["gru"]["hn"]["bias"][None]}
 
 
-def _draw(read, h, features, noise, low, high):
-    inner = jnp.tanh(_dot(h, read("prior_h")) + _dot(features, read("prior_f")))
-    mean = _dot(inner, read("mean")) + read("mean_b")
-    logvar = _dot(inner, read("logvar")) + read("logvar_b")
+def _draw(w: _Weights, h, features, noise, low, high):
+    inner = [
+        jnp.tanh(w.dot("prior_h", h, n) + w.dot("prior_f", [features], n))
+        for n in range(w.parts(w.width("prior_h")))
+    ]
+    mean = w.dot("mean", inner) + w.bias("mean_b")
+    logvar = w.dot("logvar", inner) + w.bias("logvar_b")
     return mean + jnp.exp(0.5 * jnp.clip(logvar, low, high)) * noise
 
 
-def _update(read, h, features, z):
-    given = lambda gate: _dot(features, read(f"{gate}_f")) + _dot(z, read(f"{gate}_z"))
-    reset = _sigmoid(_dot(h, read("r_h")) + given("r"))
-    new = jnp.tanh(given("n") + reset * (_dot(h, read("n_h")) + read("n_b")))
-    keep = _sigmoid(_dot(h, read("z_h")) + given("z"))
-    return new + keep * (h - new)
+def _update(w: _Weights, h, features, z):
+    """The next hidden state, tile by tile."""
+    after = []
+    for n, before in enumerate(h):
+        given = lambda gate, n=n: (
+            w.dot(f"{gate}_f", [features], n) + w.dot(f"{gate}_z", [z], n)
+        )
+        reset = _sigmoid(w.dot("r_h", h, n) + given("r"))
+        new = jnp.tanh(given("n") + reset * (w.dot("n_h", h, n) + w.bias("n_b", n)))
+        keep = _sigmoid(w.dot("z_h", h, n) + given("z"))
+        after.append(new + keep * (before - new))
+    return after
 
 
 # --- the networks ------------------------------------------------------------------
@@ -363,7 +412,7 @@ class _Natural:
         one = jnp.ones((packed.shape[0], 1), jnp.float32)
         return _pack([*style, one], self.width, self.seen)
 
-    def step(self, read, columns, constant, h, drive, z_noise):
+    def step(self, w, columns, constant, h, drive, z_noise):
         head, step, change = columns[:3], columns[3:6], columns[6:9]
         was, posture, seen = columns[9:11], columns[11], columns[12] > 0
         valid = _column(drive, 2)
@@ -399,9 +448,9 @@ class _Natural:
             ]
         limit = natural.FEATURE_LIMIT
         features = jnp.clip(_pack(features, self.width), -limit, limit) + constant
-        z = _draw(read, h, features, z_noise, -8.0, 4.0)
-        h = _update(read, h, features, z)
-        out = _dot(h, read("out_h")) + _dot(features, read("out_f"))
+        z = _draw(w, h, features, z_noise, -8.0, 4.0)
+        h = _update(w, h, features, z)
+        out = w.dot("out_h", h) + w.dot("out_f", [features])
         made = [self._moved(out, drive, i, head, step, change) for i in range(3)]
         head, step, change = zip(*made, strict=True)
         seen = jnp.maximum(valid, seen.astype(jnp.float32))
@@ -480,15 +529,15 @@ class _Frame:
         one = jnp.ones((packed.shape[0], 1), jnp.float32)
         return _pack([one], self.width, self.one)
 
-    def step(self, read, columns, constant, h, drive, z_noise):
+    def step(self, w, columns, constant, h, drive, z_noise):
         c, limit = self.config, model.HEAD_LIMIT
         usable = _column(drive, 2) > 0
         gaze = [jnp.where(usable, _column(drive, i), columns[i]) for i in range(2)]
         past = columns[2:]
         features = _pack([*gaze, *past], self.width) + constant
-        z = _draw(read, h, features, z_noise, -12.0, 6.0)
-        h = _update(read, h, features, z)
-        out = _dot(h, read("out_h")) + read("out_b")
+        z = _draw(w, h, features, z_noise, -12.0, 6.0)
+        h = _update(w, h, features, z)
+        out = w.dot("out_h", h) + w.bias("out_b")
         head = [_column(out, i) for i in range(c.head_dim)]
         if c.increments:
             last = past[-c.head_dim :]
