@@ -1,6 +1,10 @@
-"""The natural model, to use: 30 fps, live, with a style, trained on its own rollouts.
+"""The natural model, which ships: 30 fps, look-ahead or live, with a style.
 
-gazehead train --config experiments/natural.py --workdir runs/natural
+  gazehead train --config natural --workdir runs/natural
+
+8,000 steps in 28 minutes on two cores of an AMD Zen 5 that other work shared (2026-11-22).
+Expect a validation loss of 2.66, and on the test split an energy score of 4.1° and 13 of 19
+goals of the scorecard.
 """
 
 from gazehead_jax.config import (
