@@ -37,6 +37,9 @@ TIME_BLOCK = 16
 # overflows the registers on its way to the tensor cores (compiled for Hopper, 256 hidden
 # units in one piece spill 4.8 KB a thread).
 BLOCK = {"gpu": 64, "tpu": 256}
+# Weights up to this many bytes are read before the time loop and stay in a GPU's shared
+# memory (an SM of Hopper has 227 KB); larger ones are read from its caches in each frame.
+RESIDENT_BYTES = 180 * 1024
 LARGEST_HIDDEN = 256
 # Least side of a matrix product on tensor cores.
 SIDE = 16
@@ -121,6 +124,7 @@ def rollout_kernel(
     heads = jax.ShapeDtypeStruct((frames, rows + short, 4), jnp.float32)
     z = jax.ShapeDtypeStruct((rows + short, streams[1].shape[-1]), jnp.float32)
     outs = [heads, *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in state), z]
+    size = sum(w.size * w.dtype.itemsize for w in weights.values())
     heads, memory, hidden, z = pl.pallas_call(
         functools.partial(
             _kernel,
@@ -128,7 +132,10 @@ def rollout_kernel(
             list(weights),
             (block, frames // block),
             functools.partial(
-                _Weights, BLOCK[platform], _precision(dtype, platform, interpret)
+                _Weights,
+                BLOCK[platform],
+                _precision(dtype, platform, interpret),
+                platform == "gpu" and size <= RESIDENT_BYTES,
             ),
         ),
         grid=((rows + short) // tile, frames // block),
@@ -140,7 +147,7 @@ def rollout_kernel(
         out_specs=[stream(heads), *map(held, [*state, z])],
         out_shape=outs,
         interpret=interpret,
-        compiler_params=None if interpret else _compiler(platform),
+        compiler_params=None if interpret else _compiler(platform, config.hidden),
         name=f"rollout_{config.kind}",
     )(*streams, *state, *weights.values())
     d = 3 if config.kind == "natural" else config.head_dim
@@ -150,11 +157,12 @@ def rollout_kernel(
     return after.replace(hidden=hidden, t=carry.t + frames), heads
 
 
-def _compiler(platform: str):
+def _compiler(platform: str, hidden: int):
     if platform == "gpu":
         from jax.experimental.pallas import triton
 
-        return triton.CompilerParams(num_warps=8, num_stages=1)
+        # One group of warps a tile; two where a tile's state is too large for one.
+        return triton.CompilerParams(num_warps=4 if hidden <= 128 else 8, num_stages=1)
     from jax.experimental.pallas import tpu
 
     return tpu.CompilerParams(dimension_semantics=("parallel", "arbitrary"))
@@ -209,10 +217,22 @@ def _kernel(net, names, times, weights, *refs):
 
 
 class _Weights:
-    """Products with weights that are read piece by piece."""
+    """Products with weights that are read piece by piece: in each frame, or at once."""
 
-    def __init__(self, block: int, precision, refs: Mapping):
+    def __init__(self, block: int, precision, resident: bool, refs: Mapping):
         self.block, self.precision, self.refs = block, precision, refs
+        self._read: dict = {}
+        if resident:
+            for name, ref in refs.items():
+                for k in range(self.parts(ref.shape[0])):
+                    for n in range(self.parts(ref.shape[1])):
+                        self._read[name, k, n] = self._piece(name, k, n)
+
+    def _piece(self, name: str, k: int, n: int):
+        if (name, k, n) in self._read:
+            return self._read[name, k, n]
+        ref = self.refs[name]
+        return ref[self.part(ref.shape[0], k), self.part(ref.shape[1], n)]
 
     def parts(self, width: int) -> int:
         """How many tiles a layer of so many units is."""
@@ -226,14 +246,13 @@ class _Weights:
         return self.refs[name].shape[1]
 
     def bias(self, name: str, n: int = 0) -> Float[Array, "1 n"]:
-        return self.refs[name][:, self.part(self.width(name), n)]
+        return self._piece(name, 0, n)
 
     def dot(self, name: str, tiles, n: int = 0) -> Float[Array, "r n"]:
         """Tile n of [tiles] @ weights."""
-        ref, columns = self.refs[name], self.part(self.width(name), n)
         total = None
         for k, tile in enumerate(tiles):
-            piece = ref[self.part(ref.shape[0], k), columns]
+            piece = self._piece(name, k, n)
             one = jnp.dot(
                 tile.astype(piece.dtype),
                 piece,

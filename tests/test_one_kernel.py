@@ -59,7 +59,7 @@ kernel = jax.jit(
 @pytest.mark.parametrize("kind", KINDS)
 def test_float32_equals_the_scan(kind, platform):
     # 70 rows are more than a tile, 48 frames more than a TPU's block.
-    given = case(kind, 70, 48)
+    given = case(kind, 70, 48, **SIZES.get(kind, {}))
     after, heads = kernel(*given, platform=platform, interpret=True)
     expected_after, expected = scan(*given)
     assert heads.shape == expected.shape
