@@ -61,6 +61,13 @@ class NumpyStep:
         self.gaze_width = 2 + 3 * looks
         h, known = c.hidden, c.hidden + 1 + self._seen + constant
 
+        # NumPy takes its own numbers faster than Python's.
+        self._limit = np.float32(FEATURE_LIMIT if natural else HEAD_LIMIT)
+        # Of half the prior's logarithm of variance.
+        lowest_highest = (-4, 2) if natural else (-6, 3)
+        self._lowest, self._highest = np.float32(lowest_highest)
+        self._half, self._one = np.float32([0.5, 1])
+
         if self._learned:
             prior = _with_bias(cell["prior_hidden"], h)
             spread = np.float32([1] * c.latent + [0.5] * c.latent)
@@ -94,7 +101,7 @@ class NumpyStep:
         c, s = self.config, self.num_samples
         if c.kind == "natural":
             style = np.zeros((s, c.style)) if style is None else style
-            state = _named(np.zeros((s, 13), np.float32))
+            state = _named(np.zeros((s, 12), np.float32), [False] * s)
             state["style"] = np.asarray(style, np.float32).reshape(s, c.style)
         else:
             past = np.zeros((2, s, c.context, c.head_dim), np.float32)
@@ -138,18 +145,20 @@ class NumpyStep:
             row, held_gaze = self._features(past, seen_rows[i], usable[i])
             features[i] = row
             held.append(held_gaze)
-        np.minimum(features, FEATURE_LIMIT, out=features)
-        np.maximum(features, -FEATURE_LIMIT, out=features)
-        self._draw(noise[:, :latent], -4.0, 2.0)
+        np.minimum(features, self._limit, out=features)
+        np.maximum(features, -self._limit, out=features)
+        self._draw(noise[:, :latent])
         hidden = self._update()
         made = np.dot(self._output_of, self._head, out=self._out).tolist()
-        body = np.empty((len(made), 13), np.float32)
+        body = np.empty((len(made), 12), np.float32)
+        seen = []
         for i, push in enumerate(noise[:, latent:].tolist()):
             body[i] = _moved(memory[i], made[i], push) + held[i]
-        state = _named(body) | {
+            seen.append(memory[i][12] or usable[i])
+        state = _named(body, seen) | {
             "style": state["style"],
             "hidden": hidden,
-            "t": np.add(state["t"], 1, dtype=np.int32, out=np.empty((), np.int32)),
+            "t": np.array(int(state["t"]) + 1, np.int32),
         }
         return state, state["head"]
 
@@ -192,7 +201,7 @@ class NumpyStep:
                 known * _wrap(gaze[look + 1] - side) / EYE,
                 known,
             )
-        return row, (up, side, posture, 1.0 if valid else seen)
+        return row, (up, side, posture)
 
     def _cvae(self, state, gaze, valid, noise):
         c, s = self.config, self.num_samples
@@ -205,15 +214,15 @@ class NumpyStep:
         if not starts:
             self._z[:] = state["z"]
         elif self._learned:
-            self._draw(noise, -6.0, 3.0)
+            self._draw(noise)
         else:
             self._z[:] = noise
         hidden = self._update()
         head = np.dot(self._output_of, self._head)
         if c.increments:
             head += context[:, -1]
-        np.minimum(head, HEAD_LIMIT, out=head)
-        np.maximum(head, -HEAD_LIMIT, out=head)
+        np.minimum(head, self._limit, out=head)
+        np.maximum(head, -self._limit, out=head)
         recent = np.empty_like(context)
         if c.context:
             recent[:, :-1] = state["recent"][:, 1:]
@@ -224,20 +233,20 @@ class NumpyStep:
             "recent": recent,
             "context": context,
             "gaze": gaze,
-            "t": np.add(state["t"], 1, dtype=np.int32, out=np.empty((), np.int32)),
+            "t": np.array(int(state["t"]) + 1, np.int32),
         }
         return state, head
 
     # --- what both share -------------------------------------------------------------
 
-    def _draw(self, noise, lowest, highest):
-        """z of the learned prior, into the buffer; the limits are of half the logvar."""
+    def _draw(self, noise):
+        """z of the learned prior, into the buffer."""
         inner, drawn, latent = self._inner, self._drawn, self.config.latent
         np.tanh(np.dot(self._known, self._prior_hidden), out=inner[:, :-1])
         np.dot(inner, self._prior, out=drawn)
         spread = drawn[:, latent:]
-        np.minimum(spread, highest, out=spread)
-        np.maximum(spread, lowest, out=spread)
+        np.minimum(spread, self._highest, out=spread)
+        np.maximum(spread, self._lowest, out=spread)
         np.exp(spread, out=spread)
         spread *= noise
         np.add(drawn[:, :latent], spread, out=self._z)
@@ -251,14 +260,14 @@ class NumpyStep:
         both += other
         np.tanh(both, out=both)
         # r n = (1 + tanh) n / 2, and that half is in the weights.
-        reset += 1
+        reset += self._one
         new *= reset
         new += new_input
         np.tanh(new, out=new)
         # (1 - u) n + u h with u = (1 + tanh) / 2.
         hidden = self._hidden - new
-        keep += 1
-        keep *= 0.5
+        keep += self._one
+        keep *= self._half
         hidden *= keep
         hidden += new
         self._hidden[:] = hidden
@@ -345,14 +354,14 @@ def _gru(gru, hidden: int, seen: int, latent: int) -> tuple[np.ndarray, np.ndarr
 # --- one row of the natural model, in Python's numbers --------------------------------
 
 
-def _named(body: np.ndarray) -> dict[str, np.ndarray]:
+def _named(body: np.ndarray, seen) -> dict[str, np.ndarray]:
     return {
         "head": body[:, :3],
         "step": body[:, 3:6],
         "change": body[:, 6:9],
         "gaze": body[:, 9:11],
         "posture": body[:, 11],
-        "seen": body[:, 12] > 0,
+        "seen": np.array(seen, bool),
     }
 
 
@@ -385,18 +394,24 @@ def _moved(past, out, noise) -> tuple[float, ...]:
     """(head, step, change) after the network's 12 outputs."""
     heads, steps, changes = [], [], []
     for i in range(3):
-        spread = math.exp(max(-6.0, min(2.0, out[3 + i] - 1)))
+        # Comparisons are several times as fast as min and max.
+        spread = out[3 + i] - 1
+        spread = 2.0 if spread > 2 else -6.0 if spread < -6 else spread
         keep_step = 0.5 + 0.5 * math.tanh(0.5 * out[6 + i] + 1)
         keep_change = 0.5 + 0.5 * math.tanh(0.5 * out[9 + i])
         change = (
             keep_change * past[6 + i]
             + (1 - keep_change) * HEAD_CHANGE * out[i]
-            + 1e-3 * spread * noise[i]
+            + 1e-3 * math.exp(spread) * noise[i]
         )
-        step = max(-FASTEST, min(FASTEST, keep_step * past[3 + i] + change))
-        head = past[i] + step
-        limited = max(-TILT_LIMIT, min(TILT_LIMIT, head))
-        heads.append(_wrap(head) if i == 1 else limited)
+        step = keep_step * past[3 + i] + change
+        step = FASTEST if step > FASTEST else -FASTEST if step < -FASTEST else step
+        head, limit = past[i] + step, TILT_LIMIT
+        if i == 1:
+            head = _wrap(head)
+        else:
+            head = limit if head > limit else -limit if head < -limit else head
+        heads.append(head)
         steps.append(step)
         changes.append(change)
     return (*heads, *steps, *changes)
