@@ -286,6 +286,6 @@ def init_params(config: ModelConfig, key: jax.Array) -> dict:
 
     @nn.nowrap
     def everything(model: Natural):
-        return model(carry, frames), model.style(windows)
+        return model(carry, frames), config.style and model.style(windows)
 
     return jax.jit(lambda k: nn.init(everything, Natural(config))(k))(key)["params"]

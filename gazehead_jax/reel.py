@@ -37,7 +37,7 @@ BLINK_FRAMES = 3
 # What both faces reach.
 LIMITS_DEG = (14.0, 15.0, 12.0)
 SEED = 1
-EVERY = 2
+EVERY = 3
 
 
 def scripted_gaze() -> Motion:

@@ -261,3 +261,12 @@ def test_a_config_that_cannot_be_natural_is_told():
 def test_networks_know_their_units_and_noise():
     assert networks.own_units(tiny_config("window").model) is None
     assert networks.noise_width(CONFIG.model) == CONFIG.model.latent + 3
+
+
+def test_a_model_may_have_no_styles():
+    config = tiny_config("natural", **{"model.style": 0})
+    without = init_params(config.model, jax.random.key(0))
+    assert "encoder" not in without
+    w = windows()
+    loss, _ = energy_loss(config, without, w, jax.random.key(1), jnp.arange(4), True)
+    assert np.isfinite(loss).all()
