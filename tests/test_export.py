@@ -1,6 +1,5 @@
 """Exported steps, each in its own runtime, against the network; in radians."""
 
-import functools
 import json
 import subprocess
 import sys
@@ -8,15 +7,12 @@ import sys
 import jax
 import numpy as np
 import pytest
-from conftest import random_checkpoint
-from test_numpy_step import driving, oracle
+from test_numpy_step import case
 
 from gazehead_jax.checkpoint import load
 from gazehead_jax.cli import main
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.export import FORMATS, describe, export
-
-FRAMES, ROWS = 200, 3
 
 # Runs in a process of its own: reads the driving inputs, writes heads and last state.
 PREAMBLE = """
@@ -63,20 +59,10 @@ def step(state, gaze, valid, noise):
 }
 
 
-@functools.cache
-def case(kind):
+def in_radians(kind):
     """A checkpoint, inputs in radians, the heads that the network gives, its last state."""
-    checkpoint = random_checkpoint(kind)
-    config, units = checkpoint.config.model, checkpoint.normaliser
-    if config.increments:
-        # Untrained it adds up rounding without end; trained ones come back.
-        head = checkpoint.params["cell"]["head"]
-        head["kernel"] = head["kernel"] * np.float32(0.2)
-    seen, valid, noise = driving(config, FRAMES, ROWS)
-    style = np.random.default_rng(1).normal(size=(ROWS, config.style))
-    style = style.astype(np.float32)
-    carry, made = oracle(checkpoint, seen, valid, noise, style)
-    d = made.shape[-1]
+    checkpoint, seen, valid, noise, style, carry, made = case(kind)
+    units, d = checkpoint.normaliser, made.shape[-1]
     heads = np.zeros((*made.shape[:2], 3), np.float32)
     heads[..., :d] = made * units.head_std[:d] + units.head_mean[:d]
     limit = np.float32([np.pi / 2, np.pi, np.pi])
@@ -94,7 +80,8 @@ def run_elsewhere(folder, format, given):
         [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    return np.load(folder / "made.npz")
+    with np.load(folder / "made.npz") as made:
+        return dict(made)
 
 
 def need(format):
@@ -115,7 +102,7 @@ CASES += [
 @pytest.mark.parametrize(("format", "kind"), CASES)
 def test_200_frames_in_the_other_runtime(format, kind, tmp_path):
     need(format)
-    checkpoint, given, expected, carry = case(kind)
+    checkpoint, given, expected, carry = in_radians(kind)
     folder = export(checkpoint, format, tmp_path / "model")
     made = run_elsewhere(folder, format, given)
     assert np.ptp(expected) > 0.05
@@ -132,7 +119,7 @@ def test_one_file_is_for_any_number_of_rows_and_any_platform(tmp_path):
     need("stablehlo")
     import jax.export
 
-    checkpoint = random_checkpoint("lookahead")
+    checkpoint = case("lookahead")[0]
     folder = export(checkpoint, "stablehlo", tmp_path)
     exported = jax.export.deserialize((folder / "step.stablehlo").read_bytes())
     assert exported.platforms == ("cpu", "cuda", "tpu")
@@ -152,7 +139,7 @@ def test_onnx_is_checked_and_dynamic_and_states_its_opset(tmp_path):
     onnx = pytest.importorskip("onnx")
     from gazehead_jax.export_onnx import OPSET
 
-    folder = export(random_checkpoint("natural"), "onnx", tmp_path)
+    folder = export(case("natural")[0], "onnx", tmp_path)
     model = onnx.load(folder / "step.onnx")
     onnx.checker.check_model(model, full_check=True)
     assert [x.version for x in model.opset_import] == [OPSET]
@@ -162,7 +149,7 @@ def test_onnx_is_checked_and_dynamic_and_states_its_opset(tmp_path):
 
 
 def test_numpy_weights_are_a_packed_model(tmp_path):
-    checkpoint = random_checkpoint("frame")
+    checkpoint = case("frame")[0]
     folder = export(checkpoint, "numpy", tmp_path)
     again = load(folder / "weights.npz")
     jax.tree.map(np.testing.assert_array_equal, again.params, checkpoint.params)
@@ -171,7 +158,7 @@ def test_numpy_weights_are_a_packed_model(tmp_path):
 @pytest.mark.parametrize("format", list(FORMATS))
 def test_readme_and_json_tell_all(format, tmp_path):
     need(format)
-    checkpoint = random_checkpoint("lookahead")
+    checkpoint = case("lookahead")[0]
     folder = export(checkpoint, format, tmp_path)
     facts = json.loads((folder / "step.json").read_text())
     readme = (folder / "README.txt").read_text()
@@ -187,7 +174,7 @@ def test_readme_and_json_tell_all(format, tmp_path):
 def test_command_line(tmp_path, capsys):
     from gazehead_jax.checkpoint import pack
 
-    packed = str(pack(random_checkpoint("natural"), tmp_path / "m.npz"))
+    packed = str(pack(case("natural")[0], tmp_path / "m.npz"))
     command = ["export", "--checkpoint", packed, "--format", "numpy", "--out"]
     assert main([*command, str(tmp_path / "out")]) == 0
     assert "step.py" in capsys.readouterr().out
@@ -196,7 +183,7 @@ def test_command_line(tmp_path, capsys):
 
 
 def test_bad_input(tmp_path, monkeypatch):
-    checkpoint = random_checkpoint("natural")
+    checkpoint = case("natural")[0]
     with pytest.raises(GazeheadError, match="format must be one of stablehlo, onnx"):
         export(checkpoint, "torch", tmp_path)
     for format, package in (("onnx", "onnx"), ("stablehlo", "flatbuffers")):
