@@ -220,7 +220,7 @@ _USE = {
     "stablehlo": """\
 Needs jax and flatbuffers; runs on {platforms}, for any b.
 
-  import jax, json, numpy
+  import jax, jax.export, json, numpy
   facts = json.load(open("step.json"))
   step = jax.jit(jax.export.deserialize(open("step.stablehlo", "rb").read()).call)
   b = 1
@@ -274,6 +274,6 @@ def _readme(facts: Mapping, format: str) -> str:
     opset = None
     if format == "onnx":
         from gazehead_jax.export_onnx import OPSET as opset
-    return "\n".join(lines) + _USE[format].format(
+    return "\n".join([*lines, ""]) + _USE[format].format(
         platforms=", ".join(PLATFORMS), opset=opset
     )
