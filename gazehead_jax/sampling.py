@@ -33,6 +33,8 @@ from gazehead_jax.motion import Array, Motion, resample, wrap
 from gazehead_jax.numpy_step import NumpyStep
 
 CHUNK = 256
+# The noise of so many rows would leave the caches before it is used.
+MANY_ROWS, CHUNK_OF_MANY_ROWS = 512, 32
 # Up to so many samples of a stream are faster in NumPy than a compiled step's dispatch.
 NUMPY_ROWS = 2
 # Frames of a stream whose noise is drawn together.
@@ -223,7 +225,7 @@ def rollout(
     state: RolloutState,
     gaze: Float[np.ndarray, "s t 2"],
     valid: Bool[np.ndarray, "s t"],
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     temperature: float = 1.0,
     live: bool = False,
 ) -> Iterator[Float[np.ndarray, "s n 3"]]:
@@ -234,7 +236,8 @@ def rollout(
       state: from `initial_state`.
       gaze: radians, at the model's rate; one row a sample.
       valid: where `gaze` may be used.
-      chunk: frames at a time; only speed and memory depend on it.
+      chunk: frames at a time; only speed and memory depend on it. Left out: 256, or fewer
+        of many rows.
       temperature: of the noise; 0 gives the model's middle way, the same for all samples
         of a style.
       live: hide from the model what gaze is to come, as in live use.
@@ -245,6 +248,8 @@ def rollout(
     config, normaliser = checkpoint.config.model, checkpoint.normaliser
     params = jax.tree.map(jnp.asarray, checkpoint.params)
     rows, length = valid.shape
+    if chunk is None:
+        chunk = CHUNK if rows < MANY_ROWS else CHUNK_OF_MANY_ROWS
     mesh = _mesh(rows)
     advance = functools.partial(rollout_chunk, config)
     extra = 0
@@ -307,7 +312,7 @@ def sample(
     controls: Controls = AS_SAMPLED,
     best_of: int = 1,
     live: bool = False,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> list[Motion]:
     """Head motions for a gaze sequence.
 
@@ -342,7 +347,7 @@ def sample(
         bool(np.isfinite(temperature)) and temperature >= 0,
         f"temperature must be 0 or more, got {temperature}.",
     )
-    require(chunk >= 1, f"chunk must be ≥ 1, got {chunk}.")
+    require(chunk is None or chunk >= 1, f"chunk must be ≥ 1, got {chunk}.")
     require(seed >= 0, f"seed must be ≥ 0, got {seed}.")
     require(
         bool(motion.valid.any()),

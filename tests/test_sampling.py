@@ -1,6 +1,7 @@
 """The sampler: the properties that make a rollout trustworthy."""
 
 import dataclasses
+import os
 
 import jax
 import jax.numpy as jnp
@@ -93,12 +94,46 @@ def test_samples_and_seeds_differ_and_repeat(tiny_checkpoint, gaze_motion):
         assert np.abs(x - y).max() > 1e-3
 
 
-def test_the_stream_is_the_rollout(tiny_checkpoint, gaze_motion):
-    expected = heads(sample(tiny_checkpoint, gaze_motion, num_samples=2, seed=5))
-    stream = HeadStream(tiny_checkpoint, num_samples=2, seed=5)
+@pytest.mark.parametrize("rows", [2, 3])
+def test_the_stream_is_the_rollout(tiny_checkpoint, gaze_motion, rows, monkeypatch):
+    """In NumPy for a few rows, compiled for more; noise is drawn anew on the way."""
+    assert (rows <= sampling.NUMPY_ROWS) == (rows == 2)
+    monkeypatch.setattr(sampling, "NOISE_AHEAD", 24)
+    expected = heads(sample(tiny_checkpoint, gaze_motion, num_samples=rows, seed=5))
+    stream = HeadStream(tiny_checkpoint, num_samples=rows, seed=5)
     for t in range(len(gaze_motion)):
         head = stream.step(gaze_motion.gaze[t], bool(gaze_motion.valid[t]))
         np.testing.assert_allclose(head, expected[:, t], atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_rows_shared_out_are_the_rows_on_one_device(rows, gaze_motion):
+    """Also when devices do not get as many each."""
+    assert sampling._mesh(rows).size == len(jax.local_devices()) == 2
+    assert sampling._mesh(1) is None
+    checkpoint = random_checkpoint("natural")
+    shared = heads(sample(checkpoint, gaze_motion, num_samples=rows, chunk=32))
+    with jax.default_device(jax.devices()[0]):
+        assert sampling._mesh(rows) is None
+        alone = heads(sample(checkpoint, gaze_motion, num_samples=rows, chunk=32))
+    np.testing.assert_allclose(shared, alone, atol=1e-5)
+
+
+def test_cores_are_asked_for_and_what_the_user_said_stays(monkeypatch):
+    from gazehead_jax.doctor import use_cores
+
+    def flags(rows, said):
+        monkeypatch.setenv("XLA_FLAGS", said)
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(4), raising=False)
+        use_cores(rows)
+        return os.environ["XLA_FLAGS"]
+
+    devices = "--xla_force_host_platform_device_count="
+    assert flags(64, "") == f"{devices}4"
+    assert flags(3, "--xla_x=1") == f"--xla_x=1 {devices}3"
+    assert flags(64, f"{devices}1") == f"{devices}1"
+    assert "small_while_loop" in flags(1, "")
+    assert devices not in flags(1, "")
 
 
 def test_gaze_during_a_blink_is_never_used(tiny_checkpoint, gaze_motion):

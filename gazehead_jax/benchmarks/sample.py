@@ -166,12 +166,16 @@ def _table(case, model, rivals, count, seconds, progress) -> Table:
     )
 
 
-def _work(worker: Worker, folder: Path) -> float:
+def _work(worker: Worker, folder: Path) -> int:
     return worker.ask(do="heads", to=str(folder / "limit.npy"))["work"]
 
 
-def check_equal(workers: Sequence[Worker], folder: Path) -> dict[str, float]:
+def check_equal(workers: Sequence, folder: Path) -> dict[str, float]:
     """The largest difference of each framework's heads from the first one's.
+
+    Args:
+      workers: `round_robin.Worker`s.
+      folder: for their heads.
 
     Raises:
       GazeheadError: they are not equal: nothing may be timed.
