@@ -2,7 +2,7 @@
 
   gazehead train --config natural --workdir runs/natural
 
-8,000 steps in 28 minutes on two cores of an AMD Zen 5 that other work shared (2026-11-22).
+8,000 steps in 28 minutes on two x86 cores that other work shared (2026-11-22).
 Expect a validation loss of 2.66, and on the test split an energy score of 4.1° and 13 of 19
 goals of the scorecard.
 """

@@ -23,7 +23,7 @@ FLOORS = {
     ("frame", 1, "torch eager"): 5.0,
     ("frame", 1, "torch script"): 3.0,
     ("frame", 1, "onnx"): 1.5,
-    ("frame", 64, "torch eager"): 1.6,
+    ("frame", 64, "torch eager"): 1.7,
     ("frame", 1024, "torch eager"): 2.0,
     ("natural", 1, "torch eager"): 30.0,
     ("natural", 1, "onnx"): 8.0,
