@@ -66,7 +66,7 @@ def initial_state(
     checkpoint: Checkpoint,
     keys: Key[Array, " s"],
     context: Motion | None = None,
-    style: Sequence[float] | float | None = None,
+    style: Sequence[float] | Float[np.ndarray, " z"] | float | None = None,
 ) -> RolloutState:
     """The state before the first frame.
 
@@ -308,7 +308,7 @@ def sample(
     seed: int = 0,
     context: Motion | None = None,
     temperature: float = 1.0,
-    style: Sequence[float] | float | None = None,
+    style: Sequence[float] | Float[np.ndarray, " z"] | float | None = None,
     controls: Controls = AS_SAMPLED,
     best_of: int = 1,
     live: bool = False,
@@ -425,7 +425,7 @@ class HeadStream:
         seed: int = 0,
         *,
         temperature: float = 1.0,
-        style: Sequence[float] | float | None = None,
+        style: Sequence[float] | Float[np.ndarray, " z"] | float | None = None,
         controls: Controls = AS_SAMPLED,
     ):
         self._checkpoint, self._controls = checkpoint, controls
