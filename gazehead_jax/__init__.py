@@ -13,7 +13,7 @@ _EXPORTS = {
     "Controls": "controls",
     "ExtractSettings": "extraction",
     "GazeheadError": "errors",
-    "HeadStream": "sampling",
+    "HeadStream": "head_stream",
     "Motion": "motion",
     "evaluate": "evaluation",
     "extract": "extraction",

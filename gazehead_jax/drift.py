@@ -30,7 +30,7 @@ from gazehead_jax.build import load_split
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.drift_features import QUANTITIES
 from gazehead_jax.drift_record import TOLERANCE, Curve, block_minutes, follow
-from gazehead_jax.sampling import initial_state, rollout, sample_keys
+from gazehead_jax.rollout import initial_state, rollout, sample_keys
 from gazehead_jax.tables import OneTable, number
 
 SAMPLES = 256

@@ -14,7 +14,8 @@ import numpy as np
 from gazehead_jax.baselines import Baseline
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.motion import Motion
-from gazehead_jax.sampling import initial_state, rollout, sample, sample_keys
+from gazehead_jax.rollout import initial_state, rollout, sample_keys
+from gazehead_jax.sampling import sample
 
 Predictor = Callable[[Motion, Motion, int, int], np.ndarray]
 

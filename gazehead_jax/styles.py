@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.errors import require
-from gazehead_jax.sampling import initial_state, rollout, sample_keys
+from gazehead_jax.rollout import initial_state, rollout, sample_keys
 
 STYLES = 256
 # Where people differ most: some turn the head for these, some only the eyes.

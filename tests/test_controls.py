@@ -7,8 +7,9 @@ from conftest import random_checkpoint
 from gazehead_jax import cli
 from gazehead_jax.controls import Controls, soft_limit
 from gazehead_jax.errors import GazeheadError
+from gazehead_jax.head_stream import HeadStream
 from gazehead_jax.motion import Motion
-from gazehead_jax.sampling import HeadStream, sample
+from gazehead_jax.sampling import sample
 
 
 @pytest.fixture(scope="module")

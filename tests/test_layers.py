@@ -58,6 +58,8 @@ FLOORS = [
     [
         "build",
         "data",
+        "rollout",
+        "head_stream",
         "sampling",
         "export_onnx",
         "export",

@@ -10,14 +10,10 @@ from test_natural import windows
 from gazehead_jax import energy, natural
 from gazehead_jax.data import WindowTable
 from gazehead_jax.errors import GazeheadError
+from gazehead_jax.head_stream import HeadStream
 from gazehead_jax.motion import Motion
-from gazehead_jax.sampling import (
-    HeadStream,
-    initial_state,
-    rollout,
-    sample,
-    sample_keys,
-)
+from gazehead_jax.rollout import initial_state, rollout, sample_keys
+from gazehead_jax.sampling import sample
 
 CONFIG = tiny_config("lookahead")
 AHEAD = CONFIG.model.lookahead

@@ -13,7 +13,8 @@ from gazehead_jax.errors import GazeheadError
 from gazehead_jax.model import Windows
 from gazehead_jax.motion import Motion, wrap
 from gazehead_jax.natural import Frame, Natural, init_params, noise_width, start
-from gazehead_jax.sampling import initial_state, rollout, sample, sample_keys
+from gazehead_jax.rollout import initial_state, rollout, sample_keys
+from gazehead_jax.sampling import sample
 
 CONFIG = tiny_config("natural")
 

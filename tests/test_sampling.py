@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 from conftest import MODELS, random_checkpoint
 
-from gazehead_jax import networks, sampling
+from gazehead_jax import head_stream, networks
+from gazehead_jax import rollout as rollouts
 from gazehead_jax.errors import GazeheadError
+from gazehead_jax.head_stream import HeadStream
 from gazehead_jax.motion import Motion
-from gazehead_jax.sampling import (
-    HeadStream,
-    initial_state,
-    rollout,
-    sample,
-    sample_keys,
-)
+from gazehead_jax.rollout import initial_state, rollout, sample_keys
+from gazehead_jax.sampling import sample
 
 
 @pytest.fixture(params=[*MODELS, "natural"])
@@ -97,8 +94,8 @@ def test_samples_and_seeds_differ_and_repeat(tiny_checkpoint, gaze_motion):
 @pytest.mark.parametrize("rows", [2, 3])
 def test_the_stream_is_the_rollout(tiny_checkpoint, gaze_motion, rows, monkeypatch):
     """In NumPy for a few rows, compiled for more; noise is drawn anew on the way."""
-    assert (rows <= sampling.NUMPY_ROWS) == (rows == 2)
-    monkeypatch.setattr(sampling, "NOISE_AHEAD", 24)
+    assert (rows <= head_stream.NUMPY_ROWS) == (rows == 2)
+    monkeypatch.setattr(head_stream, "NOISE_AHEAD", 24)
     expected = heads(sample(tiny_checkpoint, gaze_motion, num_samples=rows, seed=5))
     stream = HeadStream(tiny_checkpoint, num_samples=rows, seed=5)
     for t in range(len(gaze_motion)):
@@ -109,12 +106,12 @@ def test_the_stream_is_the_rollout(tiny_checkpoint, gaze_motion, rows, monkeypat
 @pytest.mark.parametrize("rows", [2, 3])
 def test_rows_shared_out_are_the_rows_on_one_device(rows, gaze_motion):
     """Also when devices do not get as many each."""
-    assert sampling._mesh(rows).size == len(jax.local_devices()) == 2
-    assert sampling._mesh(1) is None
+    assert rollouts._mesh(rows).size == len(jax.local_devices()) == 2
+    assert rollouts._mesh(1) is None
     checkpoint = random_checkpoint("natural")
     shared = heads(sample(checkpoint, gaze_motion, num_samples=rows, chunk=32))
     with jax.default_device(jax.devices()[0]):
-        assert sampling._mesh(rows) is None
+        assert rollouts._mesh(rows) is None
         alone = heads(sample(checkpoint, gaze_motion, num_samples=rows, chunk=32))
     np.testing.assert_allclose(shared, alone, atol=1e-5)
 
@@ -214,13 +211,13 @@ def test_any_rate_in_the_same_rate_and_length_out(fps):
 def test_nothing_compiles_anew_for_another_length():
     checkpoint = random_checkpoint("frame")
     rng = np.random.default_rng(0)
-    sampling.rollout_chunk.clear_cache()
+    rollouts.rollout_chunk.clear_cache()
     for length in (5, 100, 256, 257, 1000):
         gaze = rng.normal(0, 0.1, (1, length, 2)).astype(np.float32)
         state = initial_state(checkpoint, sample_keys(0, 1))
         pieces = list(rollout(checkpoint, state, gaze, np.ones((1, length), bool)))
         assert sum(p.shape[1] for p in pieces) == length
-    assert sampling.rollout_chunk._cache_size() == 1
+    assert rollouts.rollout_chunk._cache_size() == 1
 
 
 @pytest.mark.slow

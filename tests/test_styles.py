@@ -8,7 +8,7 @@ from conftest import random_checkpoint
 
 from gazehead_jax import styles
 from gazehead_jax.errors import GazeheadError
-from gazehead_jax.sampling import initial_state, sample_keys
+from gazehead_jax.rollout import initial_state, sample_keys
 
 
 @pytest.fixture

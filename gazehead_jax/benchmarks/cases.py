@@ -162,7 +162,7 @@ def write(
     import jax
     import jax.numpy as jnp
 
-    from gazehead_jax import networks, sampling
+    from gazehead_jax import networks, rollout
     from gazehead_jax.checkpoint import pack
 
     folder = Path(folder)
@@ -170,13 +170,13 @@ def write(
     made = checkpoint(model, hidden)
     config, units = made.config.model, made.normaliser
     pack(made, folder / "model.npz")
-    keys = sampling.sample_keys(0, rows)
-    state = sampling.initial_state(made, keys)
+    keys = rollout.sample_keys(0, rows)
+    state = rollout.initial_state(made, keys)
     gaze = gaze_of(rows, frames)
     seen = networks.seen_gaze(
         config, units.gaze(gaze), np.ones((rows, frames), bool), frames
     )
-    noise = sampling.noise_of(keys, config, jnp.zeros((), jnp.int32), frames)
+    noise = rollout.noise_of(keys, config, jnp.zeros((), jnp.int32), frames)
     style = getattr(state.carry, "style", np.zeros((rows, 0)))
     leaves = jax.tree_util.tree_leaves_with_path(made.params)
     np.savez(

@@ -66,7 +66,8 @@ def benchmark(models: Sequence[str] = cases.MODELS, frames: int = 20_000) -> Rep
 
 def latency(checkpoint, name: str, frames: int) -> Latency:
     """One model's, after its first 200 heads were found equal to the rollout's."""
-    from gazehead_jax.sampling import HeadStream, initial_state, rollout, sample_keys
+    from gazehead_jax.head_stream import HeadStream
+    from gazehead_jax.rollout import initial_state, rollout, sample_keys
 
     gaze = cases.gaze_of(1, max(frames, 200))[0]
     start = gaze[None, :200]

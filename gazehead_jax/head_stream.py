@@ -1,0 +1,101 @@
+"""One frame at a time, as in live use."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from gazehead_jax import networks
+from gazehead_jax.checkpoint import Checkpoint
+from gazehead_jax.controls import AS_SAMPLED, Controls
+from gazehead_jax.numpy_step import NumpyStep
+from gazehead_jax.rollout import initial_state, noise_of, sample_keys, to_radians
+
+# Up to so many samples of a stream are faster in NumPy than a compiled step's dispatch.
+NUMPY_ROWS = 2
+# Frames of a stream whose noise is drawn together.
+NOISE_AHEAD = 512
+
+_noise_block = jax.jit(noise_of, static_argnums=(1, 3))
+_step = jax.jit(networks.step, static_argnums=0)
+
+
+class HeadStream:
+    """One gaze in, one head out, for live use; equal to the live rollout of all frames.
+
+    Example:
+      stream = HeadStream(gazehead_jax.load("out/demo/model"))
+      head = stream.step(gaze)  # [2] radians → [samples, 3] radians
+
+    Args:
+      checkpoint: the model; call at its rate, `stream.fps`.
+      num_samples, seed, temperature, style, controls: as in `sample`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        num_samples: int = 1,
+        seed: int = 0,
+        *,
+        temperature: float = 1.0,
+        style: Sequence[float] | Float[np.ndarray, " z"] | float | None = None,
+        controls: Controls = AS_SAMPLED,
+    ):
+        self._checkpoint, self._controls = checkpoint, controls
+        self._config = checkpoint.config.model
+        self._temperature = float(temperature)
+        state = initial_state(checkpoint, sample_keys(seed, num_samples), style=style)
+        self._keys, self._frame, self._noise = state.keys, 0, None
+        self._carry = jax.tree.map(np.asarray, state.carry)
+        if num_samples <= NUMPY_ROWS:
+            carry = self._carry
+            names = (f.name for f in dataclasses.fields(carry))
+            self._carry = {name: getattr(carry, name) for name in names}
+            self._advance = NumpyStep(checkpoint, num_samples).step
+        else:
+            self._advance = functools.partial(
+                _step, self._config, jax.tree.map(jnp.asarray, checkpoint.params)
+            )
+        width = networks.seen_gaze(
+            self._config, np.zeros((1, 1, 2)), np.zeros((1, 1), bool), 1
+        ).shape[-1]
+        # Of what is to come nothing is known.
+        self._seen = np.zeros((num_samples, width), np.float32)
+        self._valid = np.full(num_samples, True), np.full(num_samples, False)
+        self.fps = checkpoint.config.data.fps
+        self._draw()
+        # Whatever compiles, compiles now.
+        self._advance(self._carry, self._seen, self._valid[1], self._noise[0])
+
+    def _draw(self) -> None:
+        drawn = _noise_block(self._keys, self._config, self._frame, NOISE_AHEAD)
+        self._noise = self._temperature * np.asarray(drawn)
+
+    def step(
+        self, gaze: Float[np.ndarray, "2"], valid: bool = True
+    ) -> Float[np.ndarray, "s 3"]:
+        """The heads of this frame.
+
+        Args:
+          gaze: (pitch, yaw) in radians.
+          valid: False during a blink; the last valid gaze stands in, as it does for a
+            gaze that is not finite.
+        """
+        gaze = self._checkpoint.normaliser.gaze(np.asarray(gaze, np.float32))
+        # One NaN let in would stay in the state for ever.
+        usable = bool(valid and math.isfinite(gaze[0]) and math.isfinite(gaze[1]))
+        self._seen[:, :2] = gaze if usable else 0
+        now = self._frame % NOISE_AHEAD
+        if now == 0 and self._frame:
+            self._draw()
+        self._frame += 1
+        self._carry, heads = self._advance(
+            self._carry, self._seen, self._valid[not usable], self._noise[now]
+        )
+        return self._controls.apply(to_radians(self._checkpoint, heads))

@@ -1,0 +1,288 @@
+"""The chunked autoregressive rollout: any length, constant memory, any devices.
+
+The model's `step` runs under `lax.scan` over chunks of fixed length with the state
+carried between them, so that any length compiles once and memory stays constant. Where
+there are several devices, or one CPU was told to appear as several
+(`doctor.use_cores`), rows are shared out among them: each runs a loop of its own and
+none waits for another.
+
+The noise of a sample belongs to (its key, the period's number since the start), not to
+the chunk: the same key gives the same sample on any chunk size, a longer rollout begins
+with the shorter one, and K samples together are the K samples one by one.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Bool, Float, Int, Key, UInt32
+
+from gazehead_jax import networks
+from gazehead_jax.checkpoint import Checkpoint
+from gazehead_jax.config import ModelConfig
+from gazehead_jax.errors import require
+from gazehead_jax.motion import Array, Motion
+
+CHUNK = 256
+# The noise of so many rows would leave the caches before it is used.
+MANY_ROWS, CHUNK_OF_MANY_ROWS = 512, 32
+ROWS = "rows"
+
+
+class RolloutState(struct.PyTreeNode):
+    """All that a rollout carries from chunk to chunk.
+
+    Attributes:
+      carry: the decoder's memory, one row a sample.
+      keys: one key a sample; never split or replaced.
+    """
+
+    carry: networks.Carry
+    keys: Key[Array, " s"] | UInt32[Array, "s k"]
+
+
+def sample_keys(seed: int, num_samples: int, first: int = 0) -> Key[Array, " s"]:
+    """Keys of samples `first … first + num_samples - 1` of a seed."""
+    numbers = jnp.arange(first, first + num_samples)
+    return jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(
+        numbers
+    )
+
+
+def initial_state(
+    checkpoint: Checkpoint,
+    keys: Key[Array, " s"],
+    context: Motion | None = None,
+    style: Sequence[float] | Float[np.ndarray, " z"] | float | None = None,
+) -> RolloutState:
+    """The state before the first frame.
+
+    Args:
+      checkpoint: the model.
+      keys: one a sample.
+      context: motion at the model's rate that has just happened; its last frames
+        condition the start. Without it the head starts from the mean pose, or straight
+        if the model is "natural".
+      style: of the person; drawn for each sample when left out. One number goes along
+        the axis of `styles`, from −2, who looks with the eyes, to 2, who looks with the
+        head, and what is beside that axis is drawn; several are a whole style.
+
+    Raises:
+      GazeheadError: the context is at another rate or shorter than the model needs, or
+        the style is not of the model's size.
+    """
+    c, n = checkpoint.config.model, checkpoint.normaliser
+    # A natural model takes as much of the past as there is.
+    length = 0 if c.kind == "natural" else c.context
+    head, gaze = np.zeros((length, c.head_dim)), np.zeros((length, 2))
+    valid = np.ones(length, bool)
+    if context is not None and c.context:
+        fps = checkpoint.config.data.fps
+        require(
+            abs(context.fps - fps) < 1e-3 * fps and len(context) >= c.context,
+            f"the context must be at the model's {fps:g} fps with at least {c.context} "
+            f"frames, got {len(context)} frames at {context.fps:g} fps.",
+        )
+        last = context[-c.context :]
+        head, gaze = n.head(last.require_head()[:, : c.head_dim]), n.gaze(last.gaze)
+        valid = last.valid
+    tile = lambda x: jnp.broadcast_to(jnp.asarray(x)[None], (len(keys), *x.shape))
+    head, gaze = tile(head.astype(np.float32)), tile(gaze.astype(np.float32))
+    carry = _start(
+        c,
+        jax.tree.map(jnp.asarray, checkpoint.params),
+        gaze,
+        head,
+        tile(valid),
+        _styles(checkpoint, keys, style),
+    )
+    return RolloutState(carry=carry, keys=keys)
+
+
+_start = jax.jit(networks.start, static_argnums=0)
+
+
+def _styles(checkpoint: Checkpoint, keys, style) -> Float[Array, "s z"]:
+    size = checkpoint.config.model.style
+    given = None if style is None else np.atleast_1d(np.asarray(style, np.float32))
+    require(
+        given is None or (size > 0 and given.shape in ((1,), (size,))),
+        f"model {checkpoint.name} has no styles; leave it out."
+        if not size
+        else f"a style of model {checkpoint.name} is one number along its axis or "
+        f"{size}, got {style}.",
+    )
+    require(
+        given is None or bool(np.isfinite(given).all()),
+        f"a style must be finite, got {style}.",
+    )
+    if given is not None and len(given) == size > 1:
+        return jnp.tile(given[None], (len(keys), 1))
+    # Apart from the keys of all periods.
+    apart = jax.vmap(lambda k: jax.random.fold_in(k, 0xFFFFFFFF))(keys)
+    drawn = jax.vmap(lambda k: jax.random.normal(k, (size,)))(apart)
+    if given is None:
+        return drawn
+    axis = checkpoint.provenance.get("style_axis")
+    require(
+        axis is not None,
+        f"the style axis of model {checkpoint.name} has not been measured; `gazehead "
+        f"pack` does so, or give all {size} numbers.",
+    )
+    along = jnp.asarray(axis["direction"], jnp.float32)
+    return drawn + (given[0] - drawn @ along)[:, None] * along[None]
+
+
+def noise_of(
+    keys, config: ModelConfig, t0: Int[Array, ""], length: int
+) -> Float[Array, "t s z"]:
+    """Standard normals of frames t0 … t0 + length - 1: one draw a period."""
+    first = t0 // config.period
+    periods = first + jnp.arange((length - 1) // config.period + 2)
+    width = networks.noise_width(config)
+
+    def draw(key, period):
+        return jax.random.normal(jax.random.fold_in(key, period), (width,))
+
+    drawn = jax.vmap(lambda p: jax.vmap(lambda k: draw(k, p))(keys))(periods)
+    return drawn[(t0 + jnp.arange(length)) // config.period - first]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def rollout_chunk(
+    config: ModelConfig,
+    params,
+    state: RolloutState,
+    gaze: Float[Array, "s t g"],
+    valid: Bool[Array, "s t"],
+    temperature: Float[Array, ""] | float = 1.0,
+) -> tuple[RolloutState, Float[Array, "s t d"]]:
+    """`lax.scan` of the model's step over one chunk, in the normaliser's units.
+
+    For `gaze` see `networks.seen_gaze`.
+    """
+    length = gaze.shape[1]
+    frames = (
+        jnp.swapaxes(gaze, 0, 1),
+        jnp.swapaxes(valid, 0, 1),
+        temperature * noise_of(state.keys, config, state.carry.t, length),
+    )
+
+    def body(carry, frame):
+        return networks.step(config, params, carry, *frame)
+
+    carry, heads = jax.lax.scan(body, state.carry, frames)
+    return state.replace(carry=carry), jnp.swapaxes(heads, 0, 1)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _sharded_chunk(config: ModelConfig, mesh: Mesh, params, state, *arguments):
+    """`rollout_chunk` with its rows shared out among a mesh's devices."""
+    leaves, tree = jax.tree.flatten(state)
+    specs = [P(ROWS) if jnp.ndim(x) else P() for x in leaves]
+
+    def one(params, leaves, *arguments):
+        state, heads = rollout_chunk(config, params, tree.unflatten(leaves), *arguments)
+        return jax.tree.leaves(state), heads
+
+    leaves, heads = jax.shard_map(
+        one,
+        mesh=mesh,
+        in_specs=(P(), specs, P(ROWS), P(ROWS), P()),
+        out_specs=(specs, P(ROWS)),
+        check_vma=False,
+    )(params, leaves, *arguments)
+    return tree.unflatten(leaves), heads
+
+
+def _mesh(rows: int) -> Mesh | None:
+    """The devices that share so many rows; None if one takes them all."""
+    devices = jax.local_devices()
+    if len(devices) == 1 or rows < len(devices) or jax.config.jax_default_device:
+        return None
+    return Mesh(np.array(devices), (ROWS,))
+
+
+def rollout(
+    checkpoint: Checkpoint,
+    state: RolloutState,
+    gaze: Float[np.ndarray, "s t 2"],
+    valid: Bool[np.ndarray, "s t"],
+    chunk: int | None = None,
+    temperature: float = 1.0,
+    live: bool = False,
+) -> Iterator[Float[np.ndarray, "s n 3"]]:
+    """Heads in radians, chunk by chunk, at the model's rate.
+
+    Args:
+      checkpoint: the model.
+      state: from `initial_state`.
+      gaze: radians, at the model's rate; one row a sample.
+      valid: where `gaze` may be used.
+      chunk: frames at a time; only speed and memory depend on it. Left out: 256, or fewer
+        of many rows.
+      temperature: of the noise; 0 gives the model's middle way, the same for all samples
+        of a style.
+      live: hide from the model what gaze is to come, as in live use.
+
+    Yields:
+      `[samples, frames, 3]`; roll is 0 for a model of (pitch, yaw).
+    """
+    config, normaliser = checkpoint.config.model, checkpoint.normaliser
+    params = jax.tree.map(jnp.asarray, checkpoint.params)
+    rows, length = valid.shape
+    if chunk is None:
+        chunk = CHUNK if rows < MANY_ROWS else CHUNK_OF_MANY_ROWS
+    mesh = _mesh(rows)
+    advance = functools.partial(rollout_chunk, config)
+    extra = 0
+    if mesh is not None:
+        advance = functools.partial(_sharded_chunk, config, mesh)
+        # Every device gets as many rows; those to fill up with repeat the first ones.
+        extra = -rows % mesh.size
+        split, everywhere = NamedSharding(mesh, P(ROWS)), NamedSharding(mesh, P())
+
+        def share(x):
+            if not jnp.ndim(x):
+                return jax.device_put(x, everywhere)
+            return jax.device_put(jnp.concatenate([x, x[:extra]]), split)
+
+        # Placed before the first call, or it would compile again for the second.
+        state = jax.tree.map(share, state)
+        params = jax.device_put(params, everywhere)
+    under_way = None
+    for start in range(0, length, chunk):
+        # What a model sees coming may lie in the next chunk.
+        piece = slice(start, start + chunk + config.lookahead)
+        n = min(chunk, length - start)
+        # The end is padded with invalid frames: nothing compiles anew.
+        short = max(0, chunk + config.lookahead - (length - start))
+        padding = ((0, extra), (0, short))
+        usable = np.pad(valid[:, piece], padding)
+        inputs = np.pad(normaliser.gaze(gaze[:, piece]), (*padding, (0, 0)))
+        inputs = np.where(usable[..., None], inputs, 0).astype(np.float32)
+        seen = networks.seen_gaze(config, inputs, usable & (not live), chunk)
+        state, heads = advance(params, state, seen, usable[:, :chunk], temperature)
+        # The next chunk is computed while the last is handed out.
+        if under_way is not None:
+            yield to_radians(checkpoint, under_way)[:rows]
+        under_way = heads[:, :n] if n < chunk else heads
+    if under_way is not None:
+        yield to_radians(checkpoint, under_way)[:rows]
+
+
+# Whatever the model and the gaze, what leaves here is a head's angles.
+ANGLE_LIMIT = np.float32([np.pi / 2, np.pi, np.pi])
+
+
+def to_radians(checkpoint: Checkpoint, heads) -> np.ndarray:
+    heads = checkpoint.normaliser.head_inverse(np.asarray(heads))
+    out = np.zeros((*heads.shape[:-1], 3), np.float32)
+    out[..., : heads.shape[-1]] = heads
+    np.minimum(out, ANGLE_LIMIT, out=out)
+    return np.maximum(out, -ANGLE_LIMIT, out=out)
