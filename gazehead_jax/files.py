@@ -1,8 +1,9 @@
-"""Writing files whole or not at all."""
+"""Writing files and folders whole or not at all."""
 
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,15 +32,45 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files that only their owner may read.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        _publish(temporary, path, 0o666)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary folder beside `path` that becomes `path` on success.
+
+    `path` must not be there yet, or be an empty folder. On any error the temporary
+    folder is removed with all that is in it.
+
+    Raises:
+      GazeheadError: `path` holds something or is a file, its parent is unwritable, or
+        the disk is full.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield temporary
+        _publish(temporary, path, 0o777)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _publish(temporary: Path, path: Path, mode: int) -> None:
+    # What tempfile makes only its owner may read.
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(mode & ~umask)
+    temporary.replace(path)
 
 
 def unwritable(path: str | os.PathLike, error: OSError) -> GazeheadError:

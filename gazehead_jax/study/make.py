@@ -7,19 +7,16 @@ Names of clips tell nothing. Who sees what in which order follows from the study
 the participant's id; see page/order.js.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gazehead_jax.errors import require
-from gazehead_jax.files import unwritable
+from gazehead_jax.files import atomic_folder
 from gazehead_jax.generators import Generator, make_generator
 from gazehead_jax.study.clips import Clip, read_clips
 
@@ -187,7 +184,7 @@ def make_study(
     }
     drawn = {name(clip): (clip, False) for group in clips.values() for clip in group}
     drawn |= {name(clip, True): (clip, True) for clip in checked}
-    with _folder(out) as folder:
+    with atomic_folder(out) as folder:
         _write_page(folder / "site", public)
         (folder / "key.json").write_text(json.dumps(key, indent=1), encoding="utf-8")
         # In the order of their names, so that the times of the files tell nothing either.
@@ -236,23 +233,3 @@ def _write_page(site: Path, public: Mapping) -> None:
     # A script, as pages opened as files may not read JSON.
     text = f"const STUDY = {json.dumps(public, indent=1)};\n"
     (site / "study.js").write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out` that becomes `out` on success."""
-    temporary = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        yield temporary
-        # mkdtemp makes folders that only their owner may read.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        temporary.replace(out)
-    except OSError as error:
-        raise unwritable(out, error) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
