@@ -1,7 +1,4 @@
-"""Figures of what time and bad gaze do to a model.
-
-matplotlib is imported when a figure is drawn.
-"""
+"""Figures of what time and bad gaze do to a model."""
 
 import os
 from collections.abc import Mapping
@@ -10,11 +7,14 @@ import numpy as np
 
 from gazehead_jax.drift import GROUPS, Drift
 from gazehead_jax.drift_record import TOLERANCE, Curve
-from gazehead_jax.plots import _figure, _legend, _save, _tidy
+from gazehead_jax.figures import (
+    PALETTE,
+    legend_above,
+    open_figure,
+    save_figure,
+    tidy,
+)
 from gazehead_jax.robustness import LEVELS, Robustness
-
-# Okabe & Ito's palette: told apart with any colour vision.
-_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
 
 # What `drift.GROUPS` are called above a panel, in its order.
 _TITLES = (
@@ -44,14 +44,16 @@ def plot_drift(drift: Drift, path: str | os.PathLike) -> None:
     Raises:
       GazeheadError: matplotlib is missing, or path is not a figure's.
     """
-    figure = _figure((9.6, 5.6))
+    figure = open_figure((9.6, 5.6))
     panels = figure.subplots(2, 3, sharex=True)
     for panel, title, quantities in zip(
         panels.flat, _TITLES, GROUPS.values(), strict=False
     ):
         reach = 1.6 * TOLERANCE
         panel.axhspan(-100 * TOLERANCE, 100 * TOLERANCE, color="0.93", linewidth=0)
-        for (name, curve), colour in zip(drift.curves.items(), _COLOURS, strict=False):
+        for (name, curve), colour in zip(
+            drift.curves.items(), PALETTE.values(), strict=False
+        ):
             change = _most_changed(curve, quantities)
             if change is None:
                 continue
@@ -67,15 +69,15 @@ def plot_drift(drift: Drift, path: str | os.PathLike) -> None:
         # A model that runs off must not make the others a flat line.
         panel.set_ylim(100 * max(low, -2), 100 * min(reach, 2))
         panel.set_title(title, fontsize="medium")
-        _tidy(panel)
+        tidy(panel)
     panels[0, 2].tick_params(labelbottom=True)
     panels.flat[-1].set_visible(False)
     for panel in (panels[1, 0], panels[1, 1], panels[0, 2]):
         panel.set_xlabel("minute")
     for panel in panels[:, 0]:
         panel.set_ylabel("change against minute 1")
-    _legend(figure, panels[0, 0])
-    _save(figure, path)
+    legend_above(figure, panels[0, 0])
+    save_figure(figure, path)
 
 
 def _most_changed(curve: Curve, quantities: tuple[str, ...]) -> np.ndarray | None:
@@ -94,7 +96,7 @@ def plot_robustness(found: Robustness, path: str | os.PathLike) -> None:
     Raises:
       GazeheadError: matplotlib is missing, or path is not a figure's.
     """
-    figure = _figure((11.0, 8.6))
+    figure = open_figure((11.0, 8.6))
     grid = figure.subplots(
         len(_ROBUSTNESS), len(LEVELS), sharex="col", sharey="row", squeeze=False
     )
@@ -104,7 +106,7 @@ def plot_robustness(found: Robustness, path: str | os.PathLike) -> None:
             if ideal is not None:
                 panel.axhline(ideal, color="0.3", linewidth=1, linestyle=":")
             for i, key in enumerate(keys):
-                colour = _COLOURS[(6, 4)[i]] if len(keys) > 1 else _COLOURS[0]
+                colour = PALETTE[("blue", "vermilion")[i] if len(keys) > 1 else "black"]
                 clean = found.clean[key]
                 panel.axhline(clean, color=colour, linewidth=0.8, linestyle="--")
                 values = [levels[level][key] for level in levels]
@@ -112,10 +114,10 @@ def plot_robustness(found: Robustness, path: str | os.PathLike) -> None:
                 panel.plot(at, values, "o-", color=colour, ms=3.5, lw=1.4, label=axis)
             panel.set_xticks(at, [f"{level:g}" for level in levels])
             panel.set_xlim(-0.4, len(levels) - 0.6)
-            _tidy(panel)
+            tidy(panel)
         row[0].set_ylabel(title)
     for panel, name in zip(grid[-1], found.rows, strict=True):
         unit = LEVELS[name][0].strip()
         panel.set_xlabel(name if name == unit else f"{name} ({unit})")
-    _legend(figure, grid[3, 0])
-    _save(figure, path)
+    legend_above(figure, grid[3, 0])
+    save_figure(figure, path)

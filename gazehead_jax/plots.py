@@ -1,8 +1,6 @@
 """Figures for a human eye: trajectories, head share, estimates, training curves.
 
-matplotlib is imported when a figure is drawn. Angles are degrees here and nowhere else.
-The format follows the path's suffix (.png, .pdf, .svg); a figure is written whole or
-not at all.
+Angles are degrees here and nowhere else.
 """
 
 import itertools
@@ -17,14 +15,18 @@ from jaxtyping import Float
 from gazehead_jax.bands import EDGES, Band
 from gazehead_jax.coordination import Shifts, head_share
 from gazehead_jax.errors import GazeheadError, require
-from gazehead_jax.files import atomic_path
+from gazehead_jax.figures import (
+    PALETTE,
+    legend_above,
+    open_figure,
+    save_figure,
+    tidy,
+)
 from gazehead_jax.motion import GAZE_CHANNELS, HEAD_CHANNELS, Array, Motion
 
-# Okabe & Ito's palette: told apart with any colour vision.
-_REAL, _GENERATED, _GAZE, _SPARE = "#000000", "#0072B2", "#D55E00", "#009E73"
-_PEOPLE = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7")
+_REAL, _GENERATED = PALETTE["black"], PALETTE["blue"]
+_GAZE, _SPARE = PALETTE["vermilion"], PALETTE["green"]
 _SIGN = {"pitch": "up", "yaw": "image left", "roll": "clockwise"}
-_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def plot_trajectories(
@@ -53,7 +55,7 @@ def plot_trajectories(
     )
     time = np.arange(len(motion)) / motion.fps
     axes = HEAD_CHANNELS[: samples.shape[-1]]
-    figure = _figure((9.0, 1.3 + 2.1 * len(axes)))
+    figure = open_figure((9.0, 1.3 + 2.1 * len(axes)))
     panels = figure.subplots(len(axes), 1, sharex=True, squeeze=False)[:, 0]
     gaps = np.where(motion.valid, 0, np.nan)
     degrees = np.rad2deg(samples)
@@ -82,11 +84,11 @@ def plot_trajectories(
             head = np.rad2deg(motion.head[:, i]) + gaps
             panel.plot(time, head, color=_REAL, linewidth=2, label="real head")
         panel.set_ylabel(f"{axis} (°)\n+ is {_SIGN[axis]}")
-        _tidy(panel)
+        tidy(panel)
     panels[-1].set_xlabel("time (s)")
     panels[-1].set_xlim(0, max(time[-1], 1 / motion.fps))
-    _legend(figure, panels[0])
-    _save(figure, path)
+    legend_above(figure, panels[0])
+    save_figure(figure, path)
 
 
 def plot_head_share(
@@ -114,7 +116,7 @@ def plot_head_share(
         f"plot: head share takes one to {len(colours)} sets of shifts, got "
         f"{len(shifts)}.",
     )
-    figure = _figure((9.0, 5.0 + 0.25 * len(shifts)))
+    figure = open_figure((9.0, 5.0 + 0.25 * len(shifts)))
     panels = figure.subplots(1, 2)
     for i, (axis, panel) in enumerate(zip(GAZE_CHANNELS, panels, strict=True)):
         reach = 5.0
@@ -146,10 +148,10 @@ def plot_head_share(
         panel.set_anchor("N")  # what is left over goes to the legend below
         panel.set_title(axis)
         panel.set_xlabel(f"gaze shift (°), + is {_SIGN[axis]}")
-        _tidy(panel)
+        tidy(panel)
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     panels[0].set_ylabel("head movement with it (°)\n(dotted: head does it all)")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_bands(
@@ -177,7 +179,7 @@ def plot_bands(
         "main_sequence": ("head movement (°)", "peak speed (°/s)", 1.0),
     }
     kinds = list(EDGES)
-    figure = _figure((11.0, 2.5 * 2 * len(domains) + 0.5))
+    figure = open_figure((11.0, 2.5 * 2 * len(domains) + 0.5))
     grid = figure.subplots(2 * len(domains), len(kinds), squeeze=False)
     for i, (title, (bounds, methods)) in enumerate(domains.items()):
         for j, axis in enumerate(GAZE_CHANNELS):
@@ -188,8 +190,8 @@ def plot_bands(
                 panel.set_xlabel(across)
                 panel.set_ylabel(f"{axis}: {up}")
             grid[2 * i, 0].set_title(title, loc="left")
-    _legend(figure, *grid.flat)
-    _save(figure, path)
+    legend_above(figure, *grid.flat)
+    save_figure(figure, path)
 
 
 def _band_panel(panel, name: str, band: Band | None, methods, scale: float) -> None:
@@ -207,7 +209,8 @@ def _band_panel(panel, name: str, band: Band | None, methods, scale: float) -> N
             linewidth=0,
             label="90 % band of real people",
         )
-    others = ("#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F", "#882255", "#117733")
+    others = [PALETTE[name] for name in ("purple", "sky", "orange")]
+    others += ["#7F7F7F", "#882255", "#117733"]
     colours = itertools.cycle((_GENERATED, _GAZE, _SPARE, *others))
     for method, curves in methods.items():
         real = method == "real"
@@ -222,7 +225,7 @@ def _band_panel(panel, name: str, band: Band | None, methods, scale: float) -> N
             label=method.replace("_", " "),
         )
     panel.set_xticks(np.arange(len(edges)), [f"{e:g}" for e in edges], fontsize=7)
-    _tidy(panel)
+    tidy(panel)
 
 
 def plot_training(log_path: str | os.PathLike, path: str | os.PathLike) -> None:
@@ -239,7 +242,7 @@ def plot_training(log_path: str | os.PathLike, path: str | os.PathLike) -> None:
     names = list(series)
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure = _figure((3.6 * columns + 0.4, 2.5 * rows + 0.6))
+    figure = open_figure((3.6 * columns + 0.4, 2.5 * rows + 0.6))
     panels = figure.subplots(rows, columns, squeeze=False)
     splits = dict.fromkeys(split for name in names for split in series[name])
     colours = dict(zip(splits, (_GENERATED, _GAZE, _SPARE, _REAL, "0.5"), strict=False))
@@ -264,11 +267,11 @@ def plot_training(log_path: str | os.PathLike, path: str | os.PathLike) -> None:
             panel.set_yscale("log")
         panel.set_title(name)
         panel.set_xlabel("step")
-        _tidy(panel)
+        tidy(panel)
     for panel in panels.flat[len(names) :]:
         panel.set_visible(False)
-    _legend(figure, *panels.flat[: len(names)])
-    _save(figure, path)
+    legend_above(figure, *panels.flat[: len(names)])
+    save_figure(figure, path)
 
 
 def _read_log(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
@@ -322,7 +325,7 @@ def plot_against_truth(
     require(len(panels) > 0, "plot: there is nothing to draw, got no panels.")
     lines = -(-len(panels) // 5)
     columns = -(-len(panels) // lines)
-    figure = _figure((2.3 * columns + 0.4, 2.5 * lines + 0.5))
+    figure = open_figure((2.3 * columns + 0.4, 2.5 * lines + 0.5))
     grid = figure.subplots(lines, columns, squeeze=False)
     for panel, (title, series) in zip(grid.flat, panels.items(), strict=False):
         reach = max(
@@ -330,66 +333,18 @@ def plot_against_truth(
         )
         panel.plot([-reach, reach], [-reach, reach], color="0.4", linewidth=0.8)
         for (name, (true, estimated)), colour in zip(
-            series.items(), itertools.cycle(_PEOPLE), strict=False
+            series.items(), itertools.cycle(PALETTE.values()), strict=False
         ):
             panel.plot(true, estimated, ".", ms=2, color=colour, label=name)
         panel.set_title(title, fontsize="medium")
         panel.set_xlim(-1.1 * reach, 1.1 * reach)
         panel.set_ylim(-1.6 * reach, 1.6 * reach)
-        _tidy(panel)
+        tidy(panel)
     for panel in list(grid.flat)[len(panels) :]:
         panel.set_visible(False)
     for row in grid:
         row[0].set_ylabel("estimated °")
     for panel in grid[-1]:
         panel.set_xlabel("true °")
-    _legend(figure, grid[0, 0])
-    _save(figure, path)
-
-
-# --- figures -----------------------------------------------------------------------
-
-
-def _figure(size: tuple[float, float]):
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise GazeheadError(
-            "figures need matplotlib, which is not installed: pip install matplotlib."
-        ) from error
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
-    # Not pyplot: no window, no global state.
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _tidy(panel) -> None:
-    panel.grid(color="0.9", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-
-
-def _legend(figure, *panels) -> None:
-    """One legend above all panels, where no data can be."""
-    entries = {}
-    for panel in panels:
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    figure.legend(
-        entries.values(),
-        entries.keys(),
-        loc="outside upper center",
-        ncols=min(len(entries), 3),
-        frameon=False,
-    )
-
-
-def _save(figure, path: str | os.PathLike) -> None:
-    path = Path(path)
-    require(
-        path.suffix.lower() in _SUFFIXES,
-        f"{path}: a figure's file must end in one of {', '.join(_SUFFIXES)}.",
-    )
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+    legend_above(figure, grid[0, 0])
+    save_figure(figure, path)

@@ -25,6 +25,7 @@ FLOORS = [
         "face_geometry",
         "overlay",
         "controls",
+        "figures",
     ],
     [
         "metrics",

@@ -55,10 +55,10 @@ def test_trajectories_of_one_sample_and_without_a_real_head(motion, tmp_path):
 def axes_drawn(monkeypatch):
     """Figures as they go to be saved."""
     figures = []
-    save = plots._save
+    save = plots.save_figure
     monkeypatch.setattr(
         plots,
-        "_save",
+        "save_figure",
         lambda figure, path: (figures.append(figure), save(figure, path)),
     )
     return figures

@@ -1,14 +1,13 @@
-"""A study's answers in one figure. matplotlib is imported when it is drawn."""
+"""A study's answers in one figure."""
 
 import os
 
 import numpy as np
 
-from gazehead_jax.plots import _figure, _save, _tidy
+from gazehead_jax.figures import PALETTE, open_figure, save_figure, tidy
 from gazehead_jax.study.analyse import Analysis, p_text
 
-# Of Okabe & Ito's palette, and a grey between.
-_FOR, _TIE, _AGAINST = "#0072B2", "#D9D9D9", "#E69F00"
+_FOR, _TIE, _AGAINST = PALETTE["blue"], "#D9D9D9", PALETTE["orange"]
 
 
 def plot_study(found: Analysis, path: str | os.PathLike) -> None:
@@ -20,7 +19,7 @@ def plot_study(found: Analysis, path: str | os.PathLike) -> None:
       GazeheadError: matplotlib is missing, or path is not a figure's.
     """
     rows = max(len(found.pairs), len(found.strengths))
-    figure = _figure((10.0, 1.7 + 0.62 * rows))
+    figure = open_figure((10.0, 1.7 + 0.62 * rows))
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     place = np.arange(len(found.pairs))[::-1]
     for y, pair in zip(place, found.pairs, strict=True):
@@ -55,5 +54,5 @@ def plot_study(found: Analysis, path: str | os.PathLike) -> None:
     right.set_ylim(-0.6, len(ranked) - 0.4)
     right.set_xlabel("log strength (mean of all: 0)")
     right.set_title("Bradley–Terry, 95 % over participants", fontsize="medium")
-    _tidy(right)
-    _save(figure, path)
+    tidy(right)
+    save_figure(figure, path)
