@@ -75,14 +75,24 @@ def video(tmp_path_factory):
 
 
 @pytest.fixture
-def extract(monkeypatch, tmp_path):
-    """Extracts with a made-up net."""
+def fake_net(monkeypatch, tmp_path):
+    """Puts a made-up net in the place of the real one."""
     (tmp_path / "net.task").write_bytes(b"net")
     monkeypatch.setattr(clip.weights, "locate", lambda *_, **__: tmp_path / "net.task")
 
-    def of(path, missing=(), others=None, **settings):
+    def put(missing=(), others=None):
         net = type("Net", (FakeNet,), {"missing": set(missing), "others": others or {}})
         monkeypatch.setattr(clip, "LandmarkNet", net)
+
+    return put
+
+
+@pytest.fixture
+def extract(fake_net):
+    """Extracts with a made-up net."""
+
+    def of(path, missing=(), others=None, **settings):
+        fake_net(missing, others)
         return extract_clip(path, ExtractSettings(**{"fov_deg": FOV_DEG, **settings}))
 
     return of
@@ -101,6 +111,31 @@ def test_a_video_becomes_a_motion(video, extract):
     assert (report["frames"], report["kept"], report["valid"]) == (60, 60, 60)
     assert report["rejected"] == report["frame_reasons"] == {}
     assert json.loads(json.dumps([report, motion.meta])) == [report, dict(motion.meta)]
+
+
+class Counting:
+    """An estimator whose gaze is how many frames it has seen."""
+
+    name, licence, width, seen = "counting", "none", 1, 0
+
+    def measure(self, frames):
+        self.seen += len(frames)
+        return np.arange(self.seen - len(frames), self.seen)[:, None] * 1.0
+
+    def resolve(self, measured, head, open_eyes):
+        return np.repeat(measured, 2, axis=1)
+
+
+def test_an_estimator_of_ones_own_runs_along(video, fake_net):
+    fake_net()
+    extractor = ClipExtractor(ExtractSettings(fov_deg=FOV_DEG), also=[Counting()])
+    result = extractor(video)
+    (track,) = result.tracks
+    assert set(track.measured) == {"iris", "counting"}
+    counted = extractor.gaze_of(track, "counting")
+    np.testing.assert_array_equal(counted, np.arange(60)[:, None].repeat(2, axis=1))
+    # The motion has the gaze of the settings.
+    np.testing.assert_allclose(result.motions[0].gaze_in_head, 0, atol=0.035)
 
 
 def test_lost_faces_leave_holes_that_say_so(video, extract):

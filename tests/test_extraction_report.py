@@ -452,11 +452,16 @@ def test_a_rendered_head_is_found_where_it_looks(shared, tmp_path):
     path = tmp_path / "rendered.mp4"
     write_video(path, rendered_scenes.frames_of(scene, truth), fps=10)
     settings = ExtractSettings(
+        compare=("adas",),
         fov_deg=rendered_scenes.FOV_DEG,
         weights=str(shared / "weights"),
         max_turn_deg=80.0,
     )
-    found = rendered_truth.measured(ClipExtractor(settings), path, truth)
+    extractor = signals.probing_extractor(settings)
+    found = rendered_truth.measured(extractor, path, truth)
+    # The probes see the same pictures and agree, but for what they were not told.
+    assert set(found["gaze"]) == {"iris", "adas", signals.BLIND}
+    assert found["heads"][signals.OTHER_HEAD]["yaw"]["all"]["correlation"] > 0.8
     assert found["found"] == 1
     for axis in ("pitch", "yaw", "roll"):
         of = found["heads"]["mesh"][axis]

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from gazehead_jax.extraction.track import Track, join, observe
 from gazehead_jax.extraction.tracks import Tracker
 from gazehead_jax.face_geometry import Camera, likely_camera
 from gazehead_jax.gaze import make_estimator
-from gazehead_jax.gaze.estimator import CHUNK
+from gazehead_jax.gaze.estimator import CHUNK, FaceMeter
 from gazehead_jax.motion import Motion, resample
 from gazehead_jax.timing import frame_rate, uniform
 from gazehead_jax.video import read_video
@@ -57,6 +58,8 @@ class ClipExtractor:
     Args:
       settings: what is wanted.
       outline: landmarks to keep for drawing.
+      also: what else to measure of every face, for comparisons; it goes into
+        `Track.measured`, and `gaze_of` knows those that are gaze estimators.
 
     Raises:
       GazeheadError: weights or packages are missing. What is wrong with a *video* is
@@ -64,7 +67,11 @@ class ClipExtractor:
     """
 
     def __init__(
-        self, settings: ExtractSettings | None = None, *, outline: tuple[int, ...] = ()
+        self,
+        settings: ExtractSettings | None = None,
+        *,
+        outline: tuple[int, ...] = (),
+        also: Sequence[FaceMeter] = (),
     ):
         self.settings = settings or ExtractSettings()
         self._outline = np.array(outline, int)
@@ -72,7 +79,8 @@ class ClipExtractor:
             "face_landmarker", self.settings.weights, fetch=True
         ).read_bytes()
         names = dict.fromkeys((self.settings.gaze, *self.settings.compare))
-        self._estimators = [make_estimator(n, self.settings.weights) for n in names]
+        self._meters = [make_estimator(n, self.settings.weights) for n in names]
+        self._meters += also
         # A missing package is told now, not in the middle of the first video.
         LandmarkNet(self._task).__exit__()
         ShotDetector()
@@ -140,7 +148,7 @@ class ClipExtractor:
 
     def gaze_of(self, track: Track, name: str) -> np.ndarray:
         """`[t, 2]` gaze of a track by one of the estimators, camera frame, radians."""
-        (estimator,) = [e for e in self._estimators if e.name == name]
+        (estimator,) = [e for e in self._meters if e.name == name]
         open_eyes = ~checks.closed_eyes(track.openness)
         return estimator.resolve(track.measured[name], track.head, open_eyes)
 
@@ -188,7 +196,7 @@ class ClipExtractor:
                 np.array([f.still for f in with_them]),
                 [f.image for f in with_them],
                 np.array([f.landmarks[f.people == person][0] for f in with_them]),
-                self._estimators,
+                self._meters,
                 self._outline,
             )
             seen.parts.setdefault(person, []).append(part)

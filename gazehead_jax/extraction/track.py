@@ -13,7 +13,7 @@ from gazehead_jax.face_geometry import (
     HeadFit,
     fit_head,
 )
-from gazehead_jax.gaze.estimator import FaceFrames, GazeEstimator
+from gazehead_jax.gaze.estimator import FaceFrames, FaceMeter
 from gazehead_jax.motion import matrix_to_head
 
 # Upper and lower lid, of both eyes.
@@ -34,7 +34,7 @@ class Track:
       frame: `[t]` index of the frame in the video.
       time_s: `[t]` its time.
       head: `[t, 3]` in the camera frame, radians.
-      measured: estimator's name → `[t, k]`, what it keeps of a frame.
+      measured: name of an estimator, or another meter, → `[t, k]`, what it keeps of a frame.
       openness: `[t]` gap between the lids in cm of the mean face, both eyes.
       residual_cm: `[t]` how far the landmarks are from a rigid face, in its cm.
       shade: `[t]` brightness of the skin about the eyes over that of other skin.
@@ -70,7 +70,7 @@ def observe(
     still: np.ndarray,
     images: list[np.ndarray],
     landmarks: np.ndarray,
-    estimators: list[GazeEstimator],
+    meters: list[FaceMeter],
     outline: np.ndarray,
 ) -> Track:
     """Measures a few frames of one face; the track of these frames.
@@ -89,7 +89,7 @@ def observe(
         frame=frame,
         time_s=time_s,
         head=head,
-        measured={e.name: e.measure(frames) for e in estimators},
+        measured={meter.name: meter.measure(frames) for meter in meters},
         openness=_openness(fit),
         residual_cm=_residual_cm(fit),
         shade=np.array(

@@ -20,9 +20,9 @@ from gazehead_jax.extraction_report.rendered_scenes import (
     truth_of,
 )
 from gazehead_jax.extraction_report.signals import (
-    ProbingExtractor,
     heads_of,
     looks_of,
+    probing_extractor,
 )
 from gazehead_jax.motion import head_to_matrix, matrix_to_head
 from gazehead_jax.video import write_video
@@ -50,11 +50,11 @@ def rendered_truth(
       and what `measured` tells.
 
     Raises:
-      GazeheadError: as `ProbingExtractor` and `write_video`.
+      GazeheadError: as `probing_extractor` and `write_video`.
     """
     settings = ExtractSettings(gaze=gaze[0], compare=gaze[1:], weights=weights)
     known = dataclasses.replace(settings, fov_deg=FOV_DEG)
-    extractors = {KNOWN: ProbingExtractor(known), GUESSED: ProbingExtractor(settings)}
+    extractors = {KNOWN: probing_extractor(known), GUESSED: probing_extractor(settings)}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for scene in scenes():

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from gazehead_jax.errors import require
 from gazehead_jax.extraction import ClipExtractor, ExtractSettings, checks
 from gazehead_jax.extraction.track import Track
-from gazehead_jax.gaze.estimator import FaceFrames
+from gazehead_jax.gaze.estimator import FaceFrames, FaceMeter
 from gazehead_jax.weights import locate
 
 # Gaze of the network that is told nothing of the head, and a head that knows nothing of
@@ -37,17 +37,14 @@ class Signals:
     head: dict[str, Float[np.ndarray, "t 3"]]
 
 
-class ProbingExtractor(ClipExtractor):
-    """An extractor that also runs `BLIND` and `OTHER_HEAD` on every face.
+def probing_extractor(settings: ExtractSettings) -> ClipExtractor:
+    """An extractor that, with "adas", also runs `BLIND` and `OTHER_HEAD` on every face.
 
     Raises:
       GazeheadError: as `ClipExtractor`; weights of the two nets are missing.
     """
-
-    def __init__(self, settings: ExtractSettings):
-        super().__init__(settings)
-        if "adas" in (settings.gaze, *settings.compare):
-            self._estimators += _probes(settings.weights)
+    adas = "adas" in (settings.gaze, *settings.compare)
+    return ClipExtractor(settings, also=_probes(settings.weights) if adas else ())
 
 
 def looks_of(extractor: ClipExtractor, track: Track) -> dict[str, np.ndarray]:
@@ -102,12 +99,12 @@ def signals_of_all(
     """Signals and manifest rows of videos, see `extraction.folder.find_videos`.
 
     Raises:
-      GazeheadError: no video, or as `ProbingExtractor`.
+      GazeheadError: no video, or as `probing_extractor`.
     """
     videos = list(videos)
     require(bool(videos), "agreement needs at least one video, got none.")
     settings = ExtractSettings(gaze=gaze[0], compare=gaze[1:], weights=weights)
-    extractor = ProbingExtractor(settings)
+    extractor = probing_extractor(settings)
     signals, rows = [], []
     for number, video in enumerate(videos, 1):
         progress(f"extracting {video.name}, {number} of {len(videos)}")
@@ -124,7 +121,7 @@ def _on_all_frames(values: np.ndarray, frame: np.ndarray) -> np.ndarray:
     return out
 
 
-def _probes(weights: str | None) -> list:
+def _probes(weights: str | None) -> list[FaceMeter]:
     from gazehead_jax.gaze.adas import AdasEstimator
     from gazehead_jax.gaze.head_pose_adas import HeadPoseAdas
 
@@ -137,7 +134,7 @@ def _probes(weights: str | None) -> list:
 
 @dataclasses.dataclass(frozen=True)
 class _HeadProbe:
-    """A head-pose net in the place of a gaze estimator, to see the same pictures."""
+    """A head-pose net that sees the same pictures as gaze estimators."""
 
     net: object
     name: str = OTHER_HEAD

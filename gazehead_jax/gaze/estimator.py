@@ -39,13 +39,13 @@ class FaceFrames:
 
 
 @runtime_checkable
-class GazeEstimator(Protocol):
-    """Gaze from the frames of one face.
+class FaceMeter(Protocol):
+    """Numbers from the frames of one face.
 
     Attributes:
       name: as on the command line.
       licence: of its weights or constants, one line.
-      width: how many numbers `measure` keeps of a frame.
+      width: how many numbers it keeps of a frame.
     """
 
     name: str
@@ -55,6 +55,11 @@ class GazeEstimator(Protocol):
     def measure(self, frames: FaceFrames) -> Float[np.ndarray, "n width"]:
         """The numbers to keep of up to `CHUNK` frames; NaN where there are none."""
         ...
+
+
+@runtime_checkable
+class GazeEstimator(FaceMeter, Protocol):
+    """A meter whose numbers, of a whole track, tell the gaze."""
 
     def resolve(
         self,
