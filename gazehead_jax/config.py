@@ -153,6 +153,8 @@ class TrainConfig:
       steps: optimiser steps in all.
       batch_size: windows a step, over all devices and processes.
       seed: of the parameters, the order of the windows and the noise.
+      init: begin with the parameters and units of this model (a name, file or workdir, as
+        `checkpoint.load` takes them) instead of fresh ones.
       steps_per_call: steps that one dispatch runs on the device (`lax.scan`).
       log_every, eval_every, checkpoint_every: in steps, multiples of steps_per_call.
       parallel: "pmap" or "jit" (sharding): equal to numerical tolerance.
@@ -161,6 +163,7 @@ class TrainConfig:
     steps: int = 60_000
     batch_size: int = 64
     seed: int = 0
+    init: str = ""
     steps_per_call: int = 50
     log_every: int = 200
     eval_every: int = 2000

@@ -328,6 +328,11 @@ def _local_order(table, seed, batch_size, rows, step):
 def _resume_or_init(config, orbax, table) -> tuple[TrainState, int]:
     state = init_state(config)
     if orbax.latest_step() is None:
+        if config.train.init:
+            first = _first_model(config)
+            params = jax.tree.map(jnp.asarray, first.params)
+            state = state.replace(params=params)
+            table.normaliser = first.normaliser
         return state, 0
     folder = orbax.directory
     old, normaliser, _ = checkpoints.read_about(
@@ -336,7 +341,9 @@ def _resume_or_init(config, orbax, table) -> tuple[TrainState, int]:
     _same_experiment(old, config, folder)
     now, then = table.normaliser.to_dict(), normaliser.to_dict()
     require(
-        all(np.allclose(now[k], then[k], atol=1e-5) for k in now),
+        # The units of a run that began with another model are that model's.
+        bool(config.train.init)
+        or all(np.allclose(now[k], then[k], atol=1e-5) for k in now),
         f"{folder}: {config.data.dataset!r} is not the data that this run was trained "
         "on (its statistics differ); use another workdir.",
     )
@@ -345,6 +352,28 @@ def _resume_or_init(config, orbax, table) -> tuple[TrainState, int]:
     template = jax.tree.map(lambda x: jax.device_put(x, here), state.to_dict())
     state = TrainState(**checkpoints.restore_state(orbax, template))
     return state, orbax.latest_step()
+
+
+def _first_model(config: Config) -> checkpoints.Checkpoint:
+    """The model that `train.init` names, of the same shape."""
+    first = checkpoints.load(config.train.init)
+    here, there = config.to_dict()["model"], first.config.to_dict()["model"]
+    differing = [k for k in here if k != "remat" and here[k] != there[k]]
+    require(
+        not differing,
+        f"train.init must name a model like the one to be trained; {config.train.init} "
+        "differs: "
+        + ", ".join(
+            f"model.{k} is {there[k]!r}, not {here[k]!r}" for k in differing[:3]
+        )
+        + ".",
+    )
+    require(
+        abs(first.config.data.fps - config.data.fps) < 1e-3,
+        f"train.init must name a model of data.fps = {config.data.fps:g}, got one of "
+        f"{first.config.data.fps:g} ({config.train.init}).",
+    )
+    return first
 
 
 def _same_experiment(old: Config, new: Config, folder) -> None:
@@ -372,9 +401,18 @@ def _same_experiment(old: Config, new: Config, folder) -> None:
 def _provenance(config: Config, table: WindowTable) -> dict:
     import flax
 
+    datasets, licences = [config.data.dataset, *config.data.also], table.licences
+    began = {}
+    if config.train.init:
+        # A model that another began with has learned from that one's data too.
+        first = _first_model(config)
+        began = {"began_with": first.name}
+        datasets = [*first.provenance.get("datasets", ["not stated"]), *datasets]
+        licences = [*first.provenance.get("licences", ["not stated"]), *licences]
     return {
-        "datasets": [config.data.dataset, *config.data.also],
-        "licences": table.licences,
+        "datasets": list(dict.fromkeys(datasets)),
+        "licences": list(dict.fromkeys(licences)),
+        **began,
         "people": len(table.people),
         "hours": round(table.frames / config.data.fps / 3600, 2),
         "sequences": len(table.motions),

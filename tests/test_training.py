@@ -1,5 +1,6 @@
 """Training: it learns, spreads over devices, resumes to the bit, and stops cleanly."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -116,6 +117,55 @@ def test_resuming_gives_the_same_bits(tmp_path, small_dataset):
         for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()
     ]
     assert steps == sorted(steps)
+
+
+def test_a_run_can_begin_with_another_model(tmp_path, small_dataset):
+    """Its parameters and units, its licences, and on after a stop."""
+    first = config_of(small_dataset, name="first", **{"train.steps": 5})
+    train(first, tmp_path / "first", quiet=True)
+    made = load(tmp_path / "first", "latest")
+    facts = {"datasets": ["elsewhere"], "licences": ["CC-BY-4.0"]}
+    made = dataclasses.replace(
+        made,
+        normaliser=dataclasses.replace(
+            made.normaliser, head_std=2 * made.normaliser.head_std
+        ),
+        provenance=facts,
+    )
+    begin = str(checkpoint.pack(made, tmp_path / "first.npz"))
+    changes = {"train.init": begin, "train.steps": 5, "optimizer.learning_rate": 1e-9}
+    train(config_of(small_dataset, **changes), tmp_path / "on", quiet=True)
+    on = load(tmp_path / "on", "latest")
+    for x, y in zip(
+        jax.tree.leaves(on.params), jax.tree.leaves(made.params), strict=True
+    ):
+        np.testing.assert_allclose(x, y, atol=1e-7)
+    np.testing.assert_array_equal(on.normaliser.head_std, made.normaliser.head_std)
+    assert on.provenance["began_with"] == "first"
+    assert on.provenance["datasets"] == ["elsewhere", small_dataset]
+    assert set(on.provenance["licences"]) > {"CC-BY-4.0"}
+
+    # In parts as in one piece, in the first model's units all the time.
+    changes |= {"optimizer.learning_rate": 1e-3, "train.steps": 10}
+    train(config_of(small_dataset, **changes), tmp_path / "whole", quiet=True)
+    half = config_of(small_dataset, **changes | {"train.steps": 5})
+    train(half, tmp_path / "parts", quiet=True)
+    train(config_of(small_dataset, **changes), tmp_path / "parts", quiet=True)
+    assert_same_params(tmp_path / "whole", tmp_path / "parts")
+    parts = load(tmp_path / "parts", "latest")
+    np.testing.assert_array_equal(parts.normaliser.head_std, made.normaliser.head_std)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"train.init": "nowhere"}, "no such checkpoint"),
+        ({"train.init": "natural"}, "a model like the one to be trained.*model.kind"),
+    ],
+)
+def test_only_a_like_model_can_begin(tmp_path, small_dataset, change, said):
+    with pytest.raises(GazeheadError, match=said):
+        train(config_of(small_dataset, **change), tmp_path / "run", quiet=True)
 
 
 PROGRAM = """
