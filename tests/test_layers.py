@@ -48,6 +48,8 @@ FLOORS = [
         "motion_builder",
         "checkpoint",
         "numpy_step",
+        "kernel_tiles",
+        "kernel_networks",
         "one_kernel",
         "reporting",
         "run_guard",
