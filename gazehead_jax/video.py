@@ -12,6 +12,10 @@ from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.files import atomic_path, unwritable
 
 _AAC_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+# In pictures that are narrower or lower than this, x264 plans its B-frames by what happens
+# to lie beyond the edge: of 64 x 64 pixels, one file in thirty was another. None was from
+# 192 on, and none without B-frames.
+_SMALL = 256
 
 
 def write_video(
@@ -25,6 +29,8 @@ def write_video(
     comment: str = "",
 ) -> Path:
     """Encodes frames as h264 (yuv420p) while they come, in constant memory.
+
+    On one machine, the same frames give the same file, to the bit.
 
     Args:
       path: an `.mp4`; written whole or not at all.
@@ -85,6 +91,8 @@ def _encode(av, path, frames, fps, quality, sound, comment) -> None:
             stream = _add_stream(av, container, "libx264", rate=rate)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.options = {"crf": str(quality), "preset": "veryfast"}
+            if min(height, width) < _SMALL:
+                stream.options |= {"bf": "0"}
             if sound:
                 sound.join(container)
             for index, frame in enumerate(itertools.chain([first], frames)):

@@ -47,6 +47,19 @@ def test_round_trip(tmp_path, fps):
         assert float(stream.average_rate) == pytest.approx(fps, rel=1e-4)
 
 
+@pytest.mark.parametrize(("width", "b_frames"), [(64, 0), (256, 3)])
+def test_the_same_frames_give_the_same_file(tmp_path, width, b_frames):
+    def written():
+        frames = _frames(count=20, height=256, width=width)
+        path = write_video(tmp_path / "clip.mp4", frames, fps=25)
+        return path.read_bytes()
+
+    first = written()
+    # What differed, and only where it did, is off. The encoder tells its settings.
+    assert f"bframes={b_frames} ".encode() in first
+    assert all(written() == first for _ in range(20))
+
+
 def test_frames_stream(tmp_path):
     """No more than a moment of video waits in memory."""
     alive, most = set(), 0
