@@ -52,15 +52,15 @@ class Report:
         self._board = SummaryWriter(
             str(workdir / "tensorboard"), purge_step=start_step, flush_secs=10
         )
-        console = Console(stderr=True)
+        console = Console(stderr=True, markup=False, emoji=False)
         self._live = not quiet and console.is_terminal
         self._print = None if quiet or self._live else console.print
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=not self._live,
         )

@@ -231,11 +231,13 @@ def show(
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    # Names and paths are told as they are, whatever is in square brackets or colons.
+    plain = {"markup": False, "emoji": False}
+    console = Console(**plain)
     if not console.is_terminal:
         # A pipe or a log has no width of its own: do not fold columns to 80.
-        console = Console(width=170)
-    console.print(text, highlight=False, markup=False)
+        console = Console(width=170, **plain)
+    console.print(text, highlight=False)
     for title, head, rows in tables:
         table = Table(title=title, title_justify="left")
         for i, heading in enumerate(head):

@@ -33,7 +33,7 @@ def _weights_get(args) -> None:
 
 def _doctor(args) -> int:
     from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
     from gazehead_jax.doctor import checkup
 
@@ -41,8 +41,8 @@ def _doctor(args) -> int:
     colours = {"ok": "green", "missing": "yellow", "bad": "red"}
     checks = checkup()
     for check in checks:
-        mark = f"[{colours[check.status]}]{check.status:>7}[/]"
-        line = f"{mark}  {check.what:<20} {escape(check.detail)}"
+        mark = (f"{check.status:>7}", colours[check.status])
+        line = Text.assemble(mark, f"  {check.what:<20} {check.detail}")
         console.print(line, soft_wrap=True)
     return 2 if any(c.status == "bad" for c in checks) else 0
 

@@ -23,7 +23,7 @@ class Reporter:
     """
 
     def __init__(self):
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bar = Bar(
             BarColumn(),
             TextColumn("{task.description}"),
@@ -46,9 +46,7 @@ class Reporter:
         if not row["motions"]:
             words = ", ".join(row["rejected"]) or "no motion"
             note = f" ({row['message']})" if row["message"] else ""
-            self._console.print(
-                f"{row['video']}: {words}{note}", markup=False, soft_wrap=True
-            )
+            self._console.print(f"{row['video']}: {words}{note}", soft_wrap=True)
         if self._task is None:
             self._task = self._bar.add_task("", total=progress.total)
         self._bar.update(self._task, completed=progress.done, description=str(progress))
