@@ -79,6 +79,10 @@ def _text(value) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def _nothing() -> None:
+    pass
+
+
 class MotionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of the builders: ArrayRecord by default, motion features, README texts.
 
@@ -100,6 +104,13 @@ class MotionBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 {"units": "radians", "frame": "camera", "convention": CONVENTION}
             ),
         )
+
+    def dataset_info_from_configs(self, **kwargs) -> tfds.core.DatasetInfo:
+        info = super().dataset_info_from_configs(**kwargs)
+        # TFDS would look into Google's bucket for what was never put there, and leave an
+        # empty folder among the temporary ones for each builder that is made.
+        info.initialize_from_bucket = _nothing
+        return info
 
     def _generate_examples(
         self, motions: Iterable[tuple[str | int, Motion]]

@@ -230,7 +230,10 @@ def test_what_cannot_be_opened_is_explained(synthetic, tmp_path):
         build.open_split(data_dir, "train")
 
 
-def test_a_dataset_of_other_things_is_refused(tmp_path):
+def test_a_dataset_of_other_things_is_refused(tmp_path, monkeypatch):
+    # TFDS leaves a folder there.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     class Other(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("1.0.0")
         pkg_dir_path = tmp_path
@@ -254,6 +257,15 @@ def test_a_dataset_of_other_things_is_refused(tmp_path):
 
 
 # --- prepare -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", build.BUILDERS)
+def test_a_builder_leaves_nothing_among_temporary_files(name, tmp_path, monkeypatch):
+    if name == "gazehead_videos":
+        pytest.importorskip("apache_beam")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    build.make_builder(name, tmp_path / "data")
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_builder_has_its_place():
