@@ -31,6 +31,7 @@ from gazehead_jax.face_geometry import (
     Camera,
     HeadFit,
 )
+from gazehead_jax.gaze.shrink import square_sums
 from gazehead_jax.motion import angles_to_vector, vector_to_angles
 
 EYE_CORNERS = (*RIGHT_EYE, *LEFT_EYE)
@@ -205,17 +206,13 @@ def _shrunk(part: UInt8[np.ndarray, "h w 3"], by: int) -> UInt8[np.ndarray, "*hw
         return part
     height, width, _ = part.shape
     part = np.pad(part, ((0, -height % by), (0, -width % by), (0, 0)), mode="edge")
-    total = np.zeros((part.shape[0] // by, part.shape[1] // by, 3), np.uint32)
-    for dy in range(by):
-        for dx in range(by):
-            total += part[dy::by, dx::by]
-    return ((total + by * by // 2) // (by * by)).astype(np.uint8)
+    return ((square_sums(part, by) + by * by // 2) // (by * by)).astype(np.uint8)
 
 
 def sample(
     pictures: UInt8[jax.Array, "n p p 3"], maps: Float[jax.Array, "n 3 3"], size: int
 ) -> Float[jax.Array, "n {size} {size} 3"]:
-    """Crops out of pictures, bilinearly, for jit.
+    """Crops out of pictures, bilinearly, for jit; `face_crops.sample` is for the host.
 
     Args:
       pictures, maps: of `cut`.
