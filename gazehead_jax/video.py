@@ -53,7 +53,7 @@ def write_video(
     check_video_path(path)
     require(bool(np.isfinite(fps)) and fps > 0, f"fps must be positive, got {fps}.")
     require(0 <= quality <= 51, f"quality (x264 crf) must be 0 to 51, got {quality}.")
-    av = _av()
+    av = import_av()
     with contextlib.ExitStack() as stack:
         # Before the first frame is asked for, as that may take long.
         sound = audio and stack.enter_context(_Sound(av, Path(audio), audio_start_s))
@@ -225,9 +225,11 @@ def write_gif(
     ]
     require(bool(pictures), f"{path}: a .gif needs at least one frame, got none.")
     first, *rest = pictures
+    # The format counts in hundredths: frames differ by one of them so that none is lost.
+    ends = np.round(100 / fps * np.arange(len(pictures) + 1)).astype(int)
     options = {"save_all": True, "append_images": rest, "loop": 0, "optimize": True}
     with atomic_path(path) as temporary:
-        first.save(temporary, duration=round(1000 / fps), **options)
+        first.save(temporary, duration=(10 * np.diff(ends)).tolist(), **options)
     return path
 
 
@@ -255,7 +257,7 @@ def read_video(
     require(
         path.stat().st_size > 0, f"{path}: the file is empty; give a whole video file."
     )
-    av = _av()
+    av = import_av()
     with _av_errors(av, path, reading=True), av.open(str(path)) as container:
         streams = _pictures(av, container)
         require(
@@ -292,7 +294,7 @@ def read_comment(path: str | Path) -> str:
     """
     path = Path(path)
     require(path.is_file(), f"{path}: there is no such file.")
-    av = _av()
+    av = import_av()
     with _av_errors(av, path, reading=True), av.open(str(path)) as container:
         return container.metadata.get("comment", "")
 
@@ -316,12 +318,18 @@ def _square_size(
     return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
-def _av():
+def import_av():
+    """The module `av`.
+
+    Raises:
+      GazeheadError: PyAV is not installed.
+    """
     try:
         import av
     except ImportError as error:
         raise GazeheadError(
-            "video needs PyAV, which is not installed; pip install av."
+            "reading and writing pictures and video needs PyAV, which is not installed; "
+            "pip install av."
         ) from error
     return av
 

@@ -179,6 +179,19 @@ def test_a_gif_has_its_frames_and_its_time(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]
 
 
+def test_a_gif_keeps_time_where_frames_are_no_hundredths(tmp_path):
+    from PIL import Image
+
+    frames = [np.full((16, 24, 3), 6 * i, np.uint8) for i in range(36)]
+    with Image.open(write_gif(tmp_path / "a.gif", frames, fps=6)) as gif:
+        durations = []
+        for i in range(gif.n_frames):
+            gif.seek(i)
+            durations.append(gif.info["duration"])
+    assert set(durations) == {160, 170}
+    assert sum(durations) == 6000
+
+
 # --- what cameras and phones write -------------------------------------------------
 
 
