@@ -16,7 +16,7 @@ from gazehead_jax.generators.tha3 import Tha3Generator, calibrate
 from gazehead_jax.generators.tha3 import generator as tha3_generator
 from gazehead_jax.generators.tha3.character import draw_character, write_png
 from gazehead_jax.generators.tha3.conversion import read_params
-from gazehead_jax.generators.tha3.portrait import read_portrait, to_linear
+from gazehead_jax.generators.tha3.portrait import read_character, to_linear
 from gazehead_jax.generators.tha3.poser import Poser
 from gazehead_jax.generators.tha3.poses import (
     INDEX,
@@ -137,8 +137,8 @@ def test_a_portrait_survives_its_file(tmp_path):
     picture = draw_character()
     write_png(tmp_path / "a.png", picture)
     assert (tmp_path / "a.png").stat().st_size < 60_000
-    np.testing.assert_array_equal(read_portrait(tmp_path / "a.png"), picture)
-    np.testing.assert_array_equal(read_portrait(picture), picture)
+    np.testing.assert_array_equal(read_character(tmp_path / "a.png"), picture)
+    np.testing.assert_array_equal(read_character(picture), picture)
 
 
 def test_our_character_is_in_the_layout_of_the_networks():
@@ -195,7 +195,7 @@ def test_bad_portraits_are_told_in_one_sentence(tmp_path):
     ]
     for case, message in cases:
         with pytest.raises(GazeheadError, match=message):
-            read_portrait(case)
+            read_character(case)
     for data, message in (
         (good[:-100], "truncated or damaged"),
         (damaged, "truncated or damaged"),
@@ -203,7 +203,7 @@ def test_bad_portraits_are_told_in_one_sentence(tmp_path):
         (b"\xff\xd8\xff\xe0 a photo", "must be a PNG"),
     ):
         with pytest.raises(GazeheadError, match=message) as error:
-            read_portrait(portrait_file(tmp_path, data=data))
+            read_character(portrait_file(tmp_path, data=data))
         assert "\n" not in str(error.value)
 
 
@@ -218,7 +218,7 @@ def test_a_picture_without_alpha_in_a_file(tmp_path):
         data += struct.pack(">I", len(body) - 4) + body
         data += struct.pack(">I", zlib.crc32(body))
     with pytest.raises(GazeheadError, match="alpha channel .* 3 channels"):
-        read_portrait(portrait_file(tmp_path, data=data))
+        read_character(portrait_file(tmp_path, data=data))
 
 
 def test_weights_that_are_missing_or_others(tmp_path, monkeypatch):

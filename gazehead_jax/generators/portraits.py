@@ -12,7 +12,9 @@ from gazehead_jax.video import read_video
 def read_portrait(
     portrait: str | Path | UInt8[np.ndarray, "h w 3"],
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture in a file, or as it is given.
+    """The photo of a face in a file, or as it is given.
+
+    Any picture or video that FFmpeg reads, of any size; upright, without alpha.
 
     Raises:
       GazeheadError: the file is missing or no picture that can be read.

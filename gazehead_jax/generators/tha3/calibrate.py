@@ -29,7 +29,7 @@ from jaxtyping import Float
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.generators.tha3.conversion import read_params
 from gazehead_jax.generators.tha3.generator import WEIGHTS
-from gazehead_jax.generators.tha3.portrait import read_portrait, to_linear
+from gazehead_jax.generators.tha3.portrait import read_character, to_linear
 from gazehead_jax.generators.tha3.poser import Poser
 from gazehead_jax.generators.tha3.poses import Calibration, expression_pose
 from gazehead_jax.weights import locate
@@ -190,7 +190,7 @@ def main() -> None:
     params = read_params(locate(WEIGHTS, arguments.weights, fetch=True))
     rows = []
     for portrait in arguments.portraits:
-        poser = Poser(params, to_linear(read_portrait(portrait)))
+        poser = Poser(params, to_linear(read_character(portrait)))
         try:
             measured = calibrate(poser)
         except GazeheadError as error:

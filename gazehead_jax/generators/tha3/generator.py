@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from gazehead_jax.errors import require
 from gazehead_jax.generators.tha3.conversion import read_params
-from gazehead_jax.generators.tha3.portrait import SIZE, read_portrait, to_linear
+from gazehead_jax.generators.tha3.portrait import SIZE, read_character, to_linear
 from gazehead_jax.generators.tha3.poser import Poser
 from gazehead_jax.generators.tha3.poses import (
     NAMES,
@@ -44,7 +44,7 @@ class Tha3Generator:
       close_up: show head and shoulders alone, 256 × 256.
 
     Raises:
-      GazeheadError: as `portrait.read_portrait`, `gazehead_jax.weights.locate`,
+      GazeheadError: as `portrait.read_character`, `gazehead_jax.weights.locate`,
         `conversion.read_params` and `poses.expression_pose`; or a background or batch
         out of range.
     """
@@ -75,7 +75,7 @@ class Tha3Generator:
             len(background) == 3 and all(0 <= v <= 255 for v in background),
             f"background must be three numbers from 0 to 255, got {background}.",
         )
-        picture = to_linear(read_portrait(portrait))
+        picture = to_linear(read_character(portrait))
         self._expression = expression_pose(expression or {})
         self._background = np.asarray(background, np.float32) / 255
         self._poser = Poser(read_params(locate(WEIGHTS, weights, fetch=True)), picture)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from gazehead_jax.errors import GazeheadError, require
+from gazehead_jax.video import import_av
 
 SIZE = 512
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -18,10 +19,12 @@ _LAYOUT = (
 )
 
 
-def read_portrait(
+def read_character(
     portrait: str | os.PathLike | np.ndarray,
 ) -> UInt8[np.ndarray, "512 512 4"]:
-    """A picture as the networks want it: sRGB and alpha.
+    """A character that is cut out, as the networks want it: sRGB and alpha.
+
+    `portraits.read_portrait` reads a photo of a face, which has no alpha.
 
     Args:
       portrait: a PNG file, or such an array.
@@ -87,13 +90,7 @@ def _read_png(path: Path) -> np.ndarray:
         _is_whole(data),
         f"{path} is truncated or damaged (a checksum is wrong); save it again.",
     )
-    try:
-        import av
-    except ModuleNotFoundError as error:
-        raise GazeheadError(
-            "reading a portrait needs PyAV, which is not installed; "
-            "pip install 'gazehead_jax[video]'."
-        ) from error
+    av = import_av()
     try:
         with av.open(str(path)) as container:
             frame = next(container.decode(video=0))
