@@ -31,6 +31,23 @@ def test_right_ear_down_is_anticlockwise_in_the_image():
     assert (head_to_matrix(np.array([0.0, 0.0, -0.3])) @ RIGHT_EAR)[1] > 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_unity_euler_angles_are_the_same_rotation(seed):
+    x, y, z = np.random.default_rng(seed).uniform([-60, -170, -40], [60, 170, 40])
+    cx, cy, cz = np.cos(np.deg2rad([x, y, z]))
+    sx, sy, sz = np.sin(np.deg2rad([x, y, z]))
+    # Unity: x to the person's right, y up, z forward; R = Ry Rx Rz.
+    unity = (
+        np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+        @ np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    )
+    # Image right is the person's left, image down is down, away is against the gaze.
+    to_camera = -np.eye(3)
+    ours = head_to_matrix(np.deg2rad(np.array([-x, y, z])))
+    np.testing.assert_allclose(ours, to_camera @ unity @ to_camera.T, atol=1e-12)
+
+
 # --- cutting -------------------------------------------------------------------------
 
 

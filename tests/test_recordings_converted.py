@@ -2,35 +2,13 @@
 
 import numpy as np
 import pytest
-from recording_files import (
-    RIGHT_EAR,
-    write_converted,
-)
+from recording_files import RIGHT_EAR, write_converted
 
 from gazehead_jax import recordings
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.motion import head_to_matrix
 from gazehead_jax.recordings import converted
-from gazehead_jax.recordings.recording import (
-    Rejected,
-)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_unity_euler_angles_are_the_same_rotation(seed):
-    x, y, z = np.random.default_rng(seed).uniform([-60, -170, -40], [60, 170, 40])
-    cx, cy, cz = np.cos(np.deg2rad([x, y, z]))
-    sx, sy, sz = np.sin(np.deg2rad([x, y, z]))
-    # Unity: x to the person's right, y up, z forward; R = Ry Rx Rz.
-    unity = (
-        np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-        @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-        @ np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    )
-    # Image right is the person's left, image down is down, away is against the gaze.
-    to_camera = -np.eye(3)
-    ours = head_to_matrix(np.deg2rad(np.array([-x, y, z])))
-    np.testing.assert_allclose(ours, to_camera @ unity @ to_camera.T, atol=1e-12)
+from gazehead_jax.recordings.recording import Rejected
 
 
 def test_converted_roll_changes_sign(tmp_path):

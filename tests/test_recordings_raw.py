@@ -2,21 +2,13 @@
 
 import numpy as np
 import pytest
-from recording_files import (
-    angles,
-    write_eyenavgs,
-    write_sgaze,
-    write_vr_objects,
-)
+from recording_files import angles, write_eyenavgs, write_sgaze, write_vr_objects
 
 from gazehead_jax import recordings
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.motion import wrap
 from gazehead_jax.recordings import eyenavgs, sgaze, vr_objects
-from gazehead_jax.recordings.recording import (
-    Rejected,
-    sequences,
-)
+from gazehead_jax.recordings.recording import Rejected, sequences
 
 # --- vr_objects ----------------------------------------------------------------------
 
