@@ -12,7 +12,34 @@ from pathlib import Path
 from gazehead_jax.files import atomic_path
 from gazehead_jax.version import __version__
 
-PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "onnxruntime")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "numpy",
+    "torch",
+    "onnxruntime",
+    "openvino",
+    "mediapipe",
+    "av",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A row of the table of the most important numbers.
+
+    Attributes:
+      what: was measured.
+      ours: the number, with its unit.
+      rivals: how many times faster we are than each.
+      limit: what share of which limit we reach; "" if that is not known.
+    """
+
+    what: str
+    ours: str
+    rivals: str = ""
+    limit: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +53,7 @@ class Report:
       numbers: the same for programs.
       failures: what fell under its floor.
       notes: what a reader must know.
+      keys: its most important numbers.
     """
 
     title: str
@@ -34,14 +62,11 @@ class Report:
     numbers: dict
     failures: Sequence[str] = ()
     notes: Sequence[str] = ()
+    keys: Sequence[Key] = ()
 
     def markdown(self, machine: dict) -> str:
         """The whole report."""
-        versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
-        where = (
-            f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "
-            f"{machine['system']}; {versions}."
-        )
+        where = told(machine)
         parts = [f"# {self.title}", self.about, *self.tables, *self.notes]
         if self.failures:
             parts.append("Under the floor: " + "; ".join(self.failures) + ".")
@@ -72,6 +97,15 @@ class Report:
             text.write_text(self.markdown(machine), encoding="utf-8")
             data.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         return path
+
+
+def told(machine: dict) -> str:
+    """What `machine_facts` found, in a line."""
+    versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
+    return (
+        f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['system']}; {versions}."
+    )
 
 
 def machine_facts() -> dict:

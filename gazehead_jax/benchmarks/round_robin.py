@@ -8,9 +8,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from gazehead_jax.benchmarks.worker import RUNNERS, Runner
 from gazehead_jax.errors import GazeheadError
 
 # Of one core, by other programs; beyond it a measurement is repeated.
@@ -38,11 +39,12 @@ class Series:
 class Worker:
     """One framework's process, see `worker`; closed at the end of `with`."""
 
-    def __init__(self, name: str, folder: Path):
+    def __init__(self, name: str, folder: Path, runner: Runner):
         self.name = name
         self._log = open(folder / f"{name.replace(' ', '_')}.log", "w+")
+        module, spec = "gazehead_jax.benchmarks.worker", json.dumps(runner)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gazehead_jax.benchmarks.worker", name, str(folder)],
+            [sys.executable, "-m", module, spec, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -90,7 +92,7 @@ def rounds(
         for worker in workers:
             taken, quiet = undisturbed(
                 lambda w=worker: w.ask(do="time", seconds=seconds)["seconds"],
-                lambda w=worker: used_by([w.pid, os.getpid()]),
+                lambda w=worker: used_by([w.pid]) + time.process_time(),
             )
             series[worker.name].seconds.append(taken)
             series[worker.name].noisy += not quiet
@@ -147,22 +149,32 @@ def all_busy() -> float | None:
 
 
 def used_by(pids: Sequence[int]) -> float:
-    """Processor seconds of processes; 0 where that cannot be known."""
-    return sum(_ticks(pid) for pid in pids) / os.sysconf("SC_CLK_TCK")
-
-
-def _ticks(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0
-    # The name in parentheses may hold spaces.
-    fields = text.rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
+    """Processor seconds of processes and of those that they started; 0 where that cannot
+    be known."""
+    family, times = {}, {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = place.read_text()
+        except OSError:
+            continue
+        # The name in parentheses may hold spaces.
+        fields = text.rsplit(")", 1)[1].split()
+        pid = int(place.parent.name)
+        family.setdefault(int(fields[1]), []).append(pid)
+        # Its own, and that of children that have ended.
+        times[pid] = sum(map(int, fields[11:15]))
+    ticks, todo = 0, [p for p in pids if p in times]
+    while todo:
+        pid = todo.pop()
+        ticks += times[pid]
+        todo += family.get(pid, ())
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
-def started(names: Sequence[str], folder: Path) -> Iterator[list[Worker]]:
-    """Workers, ended whatever happens."""
+def started(
+    names: Sequence[str], folder: Path, runners: Mapping[str, Runner] = RUNNERS
+) -> Iterator[list[Worker]]:
+    """Workers of these runners, ended whatever happens."""
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(Worker(name, folder)) for name in names]
+        yield [stack.enter_context(Worker(n, folder, runners[n])) for n in names]

@@ -1,8 +1,9 @@
-"""A process that runs one framework: `python -m gazehead_jax.benchmarks.worker NAME CASE`.
+"""A process that runs one framework: `python -m gazehead_jax.benchmarks.worker RUNNER FOLDER`.
 
 It reads a JSON request a line and answers with a JSON line:
-  {"do": "heads", "to": FILE}    one rollout, saved with NumPy
-  {"do": "time", "seconds": s}   mean seconds of a rollout, repeated for about s seconds
+  {"do": "output", "to": FILE}   runs once, saves what comes out with NumPy ("heads" is the
+                                 same)
+  {"do": "time", "seconds": s}   mean seconds of a run, repeated for about s seconds
 """
 
 import importlib
@@ -10,53 +11,82 @@ import json
 import os
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 
 RIVALS = "gazehead_jax.benchmarks.rivals"
-# Name → (module, class, arguments after the case, what it needs).
+
+
+class Runner(NamedTuple):
+    """What a process runs; it can be written as JSON.
+
+    Attributes:
+      module, kind: where its class is.
+      arguments: of the class, after the first.
+      needs: a package without which it is left out.
+      call: the method that does the work once, and gives an array, or what the method
+        `shown` makes an array of.
+      case: whether the first argument is the `cases.Case` in the folder, or the folder.
+    """
+
+    module: str
+    kind: str
+    arguments: tuple = ()
+    needs: str = "numpy"
+    call: str = "heads"
+    case: bool = True
+
+
+def _limit(kind: str, *arguments: str, needs: str) -> Runner:
+    module = "gazehead_jax.benchmarks.limits"
+    return Runner(module, kind, arguments, needs)
+
+
+# Of `sample`.
 RUNNERS = {
-    "gazehead_jax": ("gazehead_jax.benchmarks.ours", "Ours", (), "jax"),
-    "torch eager": (f"{RIVALS}.torch_rival", "TorchRival", ("eager",), "torch"),
-    "torch script": (f"{RIVALS}.torch_rival", "TorchRival", ("script",), "torch"),
-    "torch compile": (f"{RIVALS}.torch_rival", "TorchRival", ("compile",), "torch"),
-    "onnx step": (f"{RIVALS}.onnx_rival", "OnnxRival", ("step",), "onnxruntime"),
-    "onnx scan": (f"{RIVALS}.onnx_rival", "OnnxRival", ("scan",), "onnxruntime"),
-    "numpy": (f"{RIVALS}.numpy_rival", "NumpyRival", (), "numpy"),
-    "sgemm xla": ("gazehead_jax.benchmarks.limits", "MatrixPeak", ("xla",), "jax"),
-    "sgemm torch": (
-        "gazehead_jax.benchmarks.limits",
-        "MatrixPeak",
-        ("torch",),
-        "torch",
+    "gazehead_jax": Runner("gazehead_jax.benchmarks.ours", "Ours", (), "jax"),
+    "torch eager": Runner(f"{RIVALS}.torch_rival", "TorchRival", ("eager",), "torch"),
+    "torch script": Runner(f"{RIVALS}.torch_rival", "TorchRival", ("script",), "torch"),
+    "torch compile": Runner(
+        f"{RIVALS}.torch_rival", "TorchRival", ("compile",), "torch"
     ),
-    "sgemm numpy": (
-        "gazehead_jax.benchmarks.limits",
-        "MatrixPeak",
-        ("numpy",),
-        "numpy",
-    ),
-    "streaming": ("gazehead_jax.benchmarks.limits", "Streaming", (), "numpy"),
+    "onnx step": Runner(f"{RIVALS}.onnx_rival", "OnnxRival", ("step",), "onnxruntime"),
+    "onnx scan": Runner(f"{RIVALS}.onnx_rival", "OnnxRival", ("scan",), "onnxruntime"),
+    "numpy": Runner(f"{RIVALS}.numpy_rival", "NumpyRival"),
+    "sgemm xla": _limit("MatrixPeak", "xla", needs="jax"),
+    "sgemm torch": _limit("MatrixPeak", "torch", needs="torch"),
+    "sgemm numpy": _limit("MatrixPeak", "numpy", needs="numpy"),
+    "streaming": _limit("Streaming", needs="numpy"),
 }
 
 
-def main(name: str, folder: str) -> None:
-    """Answers requests until standard input ends."""
+def main(runner: str, folder: str) -> None:
+    """Answers requests until standard input ends.
+
+    Args:
+      runner: a `Runner` as JSON.
+      folder: with what it is to work on.
+    """
     # Answers have a pipe of their own: libraries print what they like.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     from gazehead_jax.benchmarks.cases import load
 
-    module, kind, arguments, _ = RUNNERS[name]
-    runner = getattr(importlib.import_module(module), kind)(load(folder), *arguments)
-    runner.settle()
+    wanted = Runner(*json.loads(runner))
+    first = load(folder) if wanted.case else folder
+    kind = getattr(importlib.import_module(wanted.module), wanted.kind)
+    made = kind(first, *wanted.arguments)
+    made.settle()
+    call = getattr(made, wanted.call)
+    show = getattr(made, "shown", np.asarray)
     for line in sys.stdin:
         request = json.loads(line)
-        if request["do"] == "heads":
-            np.save(request["to"], runner.heads())
-            answer = {"work": getattr(runner, "work", None)}
+        if request["do"] == "time":
+            answer = {"seconds": mean_seconds(call, request["seconds"])}
         else:
-            answer = {"seconds": mean_seconds(runner.heads, request["seconds"])}
+            np.save(request["to"], show(call()))
+            answer = {"work": getattr(made, "work", None)}
         print(json.dumps(answer), file=answers, flush=True)
 
 
