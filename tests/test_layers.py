@@ -15,7 +15,15 @@ PACKAGE = Path(gazehead_jax.__file__).parent
 # neighbours on the left.
 FLOORS = [
     ["version", "errors"],
-    ["files", "motion", "config", "video", "torch_file", "weight_sources"],
+    [
+        "files",
+        "motion",
+        "config",
+        "video",
+        "torch_file",
+        "weight_sources",
+        "weight_catalogue",
+    ],
     [
         "weights",
         "timing",

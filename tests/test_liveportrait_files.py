@@ -28,6 +28,7 @@ from gazehead_jax.generators.liveportrait.motion_extractor import MotionExtracto
 from gazehead_jax.generators.liveportrait.spade import SpadeGenerator
 from gazehead_jax.generators.liveportrait.stitching import Mlp
 from gazehead_jax.generators.liveportrait.warping import Warping
+from gazehead_jax.weight_catalogue import WEIGHTS
 
 GOLDEN = Path(__file__).parent / "golden" / "liveportrait.npz"
 
@@ -236,7 +237,7 @@ def test_a_missing_file_is_told(published_folder, tmp_path, monkeypatch):
 
 
 def test_all_files_are_those_that_are_read():
-    known = weights.WEIGHTS["liveportrait"]
+    known = WEIGHTS["liveportrait"]
     assert set(known.files) == {file for _, file in NETWORKS.values()}
     assert known.brought
     assert not known.commercial

@@ -26,7 +26,7 @@ from gazehead_jax.generators.tha3.poses import (
     motion_poses,
 )
 from gazehead_jax.motion import angles_to_vector, gaze_in_head
-from gazehead_jax.weights import WEIGHTS
+from gazehead_jax.weight_catalogue import WEIGHTS
 
 CALIBRATION = Calibration()
 

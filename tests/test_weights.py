@@ -14,8 +14,8 @@ import pytest
 
 from gazehead_jax import weight_sources, weights
 from gazehead_jax.errors import GazeheadError
+from gazehead_jax.weight_catalogue import WEIGHTS, Weights
 from gazehead_jax.weight_sources import Package, Site
-from gazehead_jax.weights import WEIGHTS, Weights
 
 # sha256 of b"abc" and of b"", from FIPS 180-4.
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -10,7 +10,7 @@ from rich.progress import Progress as Bar
 from gazehead_jax.extraction.folder import Progress
 from gazehead_jax.extraction.settings import ExtractSettings
 from gazehead_jax.gaze import ESTIMATORS
-from gazehead_jax.weights import WEIGHTS
+from gazehead_jax.weight_catalogue import WEIGHTS
 
 # Where no bar can be drawn (a log file), a line every so often.
 EVERY_S = 10.0

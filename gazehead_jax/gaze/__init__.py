@@ -7,6 +7,7 @@ from pathlib import Path
 from gazehead_jax import weights
 from gazehead_jax.errors import require
 from gazehead_jax.gaze.estimator import FaceFrames, GazeEstimator
+from gazehead_jax.weight_catalogue import WEIGHTS
 
 __all__ = ["ESTIMATORS", "FaceFrames", "GazeEstimator", "Known", "make_estimator"]
 
@@ -47,7 +48,8 @@ class Known:
 
     Attributes:
       make: (its weights, see `weights.locate`) → the estimator.
-      weights: their name in `weights.WEIGHTS`; None if it has none beside the landmarks'.
+      weights: their name in `weight_catalogue.WEIGHTS`; None if it has none beside
+        the landmarks'.
     """
 
     make: Callable[..., GazeEstimator]
@@ -81,5 +83,5 @@ def make_estimator(name: str, folder: str | Path | None = None) -> GazeEstimator
     known = ESTIMATORS[name]
     if known.weights is None:
         return known.make(None)
-    commercial = weights.WEIGHTS[known.weights].commercial
+    commercial = WEIGHTS[known.weights].commercial
     return known.make(weights.locate(known.weights, folder, fetch=commercial))

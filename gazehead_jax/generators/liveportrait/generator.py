@@ -16,7 +16,8 @@ from gazehead_jax.generators.liveportrait.conversion import read_networks
 from gazehead_jax.generators.liveportrait.crop import cut_out
 from gazehead_jax.generators.liveportrait.keypoints import UNITS_PER_DEGREE
 from gazehead_jax.generators.portraits import read_portrait
-from gazehead_jax.weights import WEIGHTS, locate
+from gazehead_jax.weight_catalogue import WEIGHTS
+from gazehead_jax.weights import locate
 
 
 class LivePortraitGenerator:

@@ -18,7 +18,8 @@ from gazehead_jax.generators.sted.decoder import Decoder
 from gazehead_jax.generators.sted.encoder import Encoder
 from gazehead_jax.generators.sted.latents import Latents, straightened, turned
 from gazehead_jax.torch_file import read_state
-from gazehead_jax.weights import WEIGHTS, locate
+from gazehead_jax.weight_catalogue import WEIGHTS
+from gazehead_jax.weights import locate
 
 LATENTS = Latents()
 
