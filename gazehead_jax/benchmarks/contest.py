@@ -50,6 +50,7 @@ class Contest:
       runners: name → who does it; ours, the first one, gives the outputs of all.
       tolerance: how far an output may be from ours.
       distance: (our output, another) → a number.
+      measure: what the distance is.
       limit: what bounds it, if that can be measured.
     """
 
@@ -59,6 +60,7 @@ class Contest:
     runners: Mapping[str, Runner]
     tolerance: float = 0.0
     distance: Callable[[np.ndarray, np.ndarray], float] = largest
+    measure: str = "largest difference"
     limit: Limit | None = None
 
 
@@ -86,6 +88,7 @@ class Result:
     """What came of a contest.
 
     Attributes:
+      measure: what `Entry.error` is.
       limit: what bounds it, "" if that is not known.
       limit_rate: units a second at that limit.
       share: of it that we reach.
@@ -99,6 +102,7 @@ class Result:
     limit_rate: float = 0.0
     share: float = 0.0
     left_out: tuple[str, ...] = ()
+    measure: str = "largest difference"
 
     @property
     def ours(self) -> Entry:
@@ -153,7 +157,13 @@ def hold(
         if name in contest.runners
     ]
     left_out = tuple(n for n in contest.runners if n not in present)
-    made = Result(contest.title, contest.unit, entries, left_out=left_out)
+    made = Result(
+        contest.title,
+        contest.unit,
+        entries,
+        left_out=left_out,
+        measure=contest.measure,
+    )
     speeds = [work[n] / series[n].median for n in present if n in limits]
     if not speeds:
         return made
@@ -215,13 +225,13 @@ def failures(results: Sequence[Result], floors: Mapping) -> list[str]:
 def table(result: Result) -> str:
     """Markdown of one contest."""
     title = result.title[0].upper() + result.title[1:]
-    lines = [f"**{title}**"]
+    lines = [f"**{title}.**"]
     if result.limit:
         lines[0] += (
             f" Limit: {result.limit}, {number(result.limit_rate)} {result.unit}/s; we "
             f"reach {result.share:.0%} of it."
         )
-    lines += ["", f"| | {result.unit}/s | ours is faster by | difference |"]
+    lines += ["", f"| | {result.unit}/s | ours is faster by | {result.measure} |"]
     lines.append("|---|---:|---:|---:|")
     for i, e in enumerate(result.entries):
         ratio = f"{e.ratio:.2f} ×" if i else ""

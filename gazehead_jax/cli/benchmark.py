@@ -1,5 +1,6 @@
 """`gazehead benchmark`: speed on this machine, against named rivals."""
 
+import importlib
 import sys
 
 from gazehead_jax.cli.common import start
@@ -30,6 +31,12 @@ def add_commands(add) -> None:
     p.add_argument("--models", nargs="+", default=["frame", "natural"])
     p.add_argument("--frames", type=int, default=20_000)
 
+    kind("data", _plain, "windows a second of the ways to feed training")
+    kind("extract", _plain, "frames a second of extraction, stage by stage")
+    kind("render", _plain, "frames a second of the face generators")
+    kind("start", _plain, "from a cold process to a written file")
+    kind("all", _all, "all of these, and one page with the most important numbers")
+
 
 def _sample(args) -> int:
     start()
@@ -54,13 +61,29 @@ def _stream(args) -> int:
     return _finish(benchmark(args.models, args.frames), args)
 
 
+def _plain(args) -> int:
+    start()
+    module = importlib.import_module(f"gazehead_jax.benchmarks.{args.kind}")
+    return _finish(module.benchmark(progress=_say), args)
+
+
+def _all(args) -> int:
+    start()
+    from gazehead_jax.benchmarks.overview import benchmark
+
+    return _shown(*benchmark(args.out, progress=_say), args)
+
+
 def _finish(report, args) -> int:
-    path = report.write(args.out)
+    return _shown(report.write(args.out), report.failures, args)
+
+
+def _shown(path, failures, args) -> int:
     print(path.read_text(encoding="utf-8"))
     print(path)
-    for failure in report.failures:
+    for failure in failures:
         print(f"under the floor: {failure}", file=sys.stderr)
-    return 1 if args.check and report.failures else 0
+    return 1 if args.check and failures else 0
 
 
 def _say(line: str) -> None:
