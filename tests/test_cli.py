@@ -287,6 +287,7 @@ def test_the_demo_makes_what_it_promises(tmp_path, capsys):
     for name in ("demo.mp4", "demo.gif", "metrics.json", "metrics.md", "trajectories.png",
                  "head_share.png", "training.png"):  # fmt: skip
         assert (out / name).stat().st_size > 1000, name
+    assert (out / "demo.gif").stat().st_size < 3e6
     for name in ("real", "natural_0", "demo_0", "mirror_gaze"):
         a, b = (load_motion(out / "motion" / f"{name}{s}") for s in (".npz", ".csv"))
         np.testing.assert_allclose(a.head, b.head, atol=1e-6)
