@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from gazehead_jax import coordination
+from gazehead_jax import coordination, gaze_shifts
 from gazehead_jax.motion import Array
 
 LEVEL = 0.9
@@ -87,8 +87,8 @@ def measure(
         found = coordination.lag(gaze[part], heads[:, part], valid[part], fps)
         lags.append(found.seconds)
     lags = np.concatenate(lags)
-    shifts = coordination.Shifts.join(
-        coordination.find_shifts(gaze, head, valid, fps) for head in heads
+    shifts = gaze_shifts.Shifts.join(
+        gaze_shifts.find_shifts(gaze, head, valid, fps) for head in heads
     )
     out = {}
     for i, axis in enumerate(("pitch", "yaw")):

@@ -11,9 +11,9 @@ from gazehead_jax.baselines import MirrorGaze
 from gazehead_jax.build import load_split, summary
 from gazehead_jax.checkpoint import load
 from gazehead_jax.config import load_experiment
-from gazehead_jax.coordination import shifts_of
 from gazehead_jax.errors import require
 from gazehead_jax.evaluation import evaluate
+from gazehead_jax.gaze_shifts import shifts_of
 from gazehead_jax.motion import (
     Motion,
     angles_to_vector,

@@ -22,7 +22,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gazehead_jax import coordination, metrics
+from gazehead_jax import coordination, gaze_shifts, metrics
 from gazehead_jax.baselines import BASELINES, fit_baseline
 from gazehead_jax.build import load_split
 from gazehead_jax.checkpoint import Checkpoint
@@ -36,6 +36,7 @@ from gazehead_jax.predictors import (
     predict_all,
     real_predictor,
 )
+from gazehead_jax.sequence_arithmetic import runs
 
 WINDOW_S = 2.4
 # Fewer people cannot be resampled into an interval that means anything.
@@ -203,7 +204,7 @@ def cut_windows(
 
 def from_valid_context(motion: Motion, context: int) -> Motion:
     """The motion from where its first `context` frames are all valid."""
-    starts = np.flatnonzero(coordination.runs(motion.valid, context))
+    starts = np.flatnonzero(runs(motion.valid, context))
     return motion[int(starts[0]) :] if len(starts) else motion[:1]
 
 
@@ -276,10 +277,10 @@ def _score_whole(predictor, motions, context, num_samples, seed) -> dict[str, fl
         found = coordination.lag(ahead.gaze, heads, ahead.valid, ahead.fps)
         lags.append(found.seconds.reshape(-1, 2))
         shifts += [
-            coordination.find_shifts(ahead.gaze, head, ahead.valid, ahead.fps)
+            gaze_shifts.find_shifts(ahead.gaze, head, ahead.valid, ahead.fps)
             for head in heads
         ]
-    shifts, lags = coordination.Shifts.join(shifts), np.concatenate(lags)
+    shifts, lags = gaze_shifts.Shifts.join(shifts), np.concatenate(lags)
     out = {"num_shifts": float(len(shifts))}
     for i, axis in enumerate(("pitch", "yaw")):
         known = lags[np.isfinite(lags[:, i]), i]

@@ -24,9 +24,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from gazehead_jax.coordination import lag, pearson, runs, unwrap_turns
+from gazehead_jax.coordination import lag
 from gazehead_jax.errors import require
 from gazehead_jax.motion import HEAD_CHANNELS, Array, angles_to_vector
+from gazehead_jax.sequence_arithmetic import pearson, runs, unwrap_turns
 
 Samples = Float[Array, "s t d"]
 Target = Float[Array, "t d"]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gazehead_jax.bands import EDGES, Band
-from gazehead_jax.coordination import Shifts, head_share
+from gazehead_jax.coordination import head_share
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.figures import (
     PALETTE,
@@ -22,6 +22,7 @@ from gazehead_jax.figures import (
     save_figure,
     tidy,
 )
+from gazehead_jax.gaze_shifts import Shifts
 from gazehead_jax.motion import GAZE_CHANNELS, HEAD_CHANNELS, Array, Motion
 
 _REAL, _GENERATED = PALETTE["black"], PALETTE["blue"]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from gazehead_jax import coordination, simulator
+from gazehead_jax import coordination, gaze_shifts, simulator
 from gazehead_jax.errors import GazeheadError
+from gazehead_jax.sequence_arithmetic import pearson, runs
 
 DEG = np.pi / 180
 RATES = (25.0, 30.0, 60.0, 120.0)
@@ -52,25 +53,25 @@ def person(**changes):
 
 def test_runs():
     valid = np.array([1, 1, 1, 0, 1, 1], bool)
-    assert coordination.runs(valid, 1).tolist() == valid.tolist()
-    assert coordination.runs(valid, 2).tolist() == [True, True, False, False, True]
-    assert coordination.runs(valid, 3).tolist() == [True, False, False, False]
-    assert coordination.runs(valid, 7).tolist() == []
+    assert runs(valid, 1).tolist() == valid.tolist()
+    assert runs(valid, 2).tolist() == [True, True, False, False, True]
+    assert runs(valid, 3).tolist() == [True, False, False, False]
+    assert runs(valid, 7).tolist() == []
 
 
 def test_pearson_against_numpy_and_of_constants():
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((4, 50, 2)), rng.standard_normal((50, 2))
-    got = coordination.pearson(a, b)
+    got = pearson(a, b)
     for i in range(4):
         for d in range(2):
             assert got[i, d] == pytest.approx(np.corrcoef(a[i, :, d], b[:, d])[0, 1])
     constant = np.full((50, 2), 0.1)
-    assert np.isnan(coordination.pearson(constant, b)).all()
-    assert np.isnan(coordination.pearson(a, constant)).all()
-    assert np.isnan(coordination.pearson(b[:2], b[:2])).all()
+    assert np.isnan(pearson(constant, b)).all()
+    assert np.isnan(pearson(a, constant)).all()
+    assert np.isnan(pearson(b[:2], b[:2])).all()
     # Small movements are movements.
-    assert coordination.pearson(1e-6 * b, b) == pytest.approx(1)
+    assert pearson(1e-6 * b, b) == pytest.approx(1)
 
 
 # --- lag -----------------------------------------------------------------------------
@@ -112,8 +113,8 @@ def test_the_turn_at_180_degrees_is_no_jump():
     plain = coordination.lag(m.gaze, m.head, m.valid, m.fps)
     got = coordination.lag(*turned, m.valid, m.fps)
     np.testing.assert_allclose(got.seconds[1], plain.seconds[1], atol=1e-6)
-    plain = coordination.find_shifts(m.gaze, m.head, m.valid, m.fps)
-    got = coordination.find_shifts(*turned, m.valid, m.fps)
+    plain = gaze_shifts.find_shifts(m.gaze, m.head, m.valid, m.fps)
+    got = gaze_shifts.find_shifts(*turned, m.valid, m.fps)
     np.testing.assert_allclose(got.gaze, plain.gaze, atol=1e-6)
     np.testing.assert_allclose(got.head, plain.head, atol=1e-6)
 
@@ -195,7 +196,7 @@ def test_planted_shifts_are_measured(fps):
         ],
         -1,
     )
-    got = coordination.find_shifts(gaze, head, ones(gaze), fps)
+    got = gaze_shifts.find_shifts(gaze, head, ones(gaze), fps)
     assert len(got) == 4
     np.testing.assert_allclose(got.gaze, sizes, atol=0.02 * DEG)
     np.testing.assert_allclose(got.head, turns, atol=0.02 * DEG)
@@ -216,15 +217,15 @@ def test_a_shift_soon_followed_by_another_is_not_settled():
         -1,
     )
     head = np.stack([gaze[:, 0], track(fps, 5, [(a + 0.1, 0.5, 0.2) for a in at])], -1)
-    got = coordination.find_shifts(gaze, head, ones(gaze), fps)
+    got = gaze_shifts.find_shifts(gaze, head, ones(gaze), fps)
     assert got.settled.tolist() == [False, True, True]
     # A head that has not yet started is not one that has arrived.
     late = np.stack([head[:, 0], track(fps, 5, [(a + 0.3, 0.5, 0.2) for a in at])], -1)
-    got = coordination.find_shifts(gaze, late, ones(gaze), fps)
+    got = gaze_shifts.find_shifts(gaze, late, ones(gaze), fps)
     assert got.settled.tolist() == [False, True, True]
     # An open end is not a rest.
     cut = round(3.4 * fps)
-    got = coordination.find_shifts(gaze[:cut], head[:cut], ones(gaze[:cut]), fps)
+    got = gaze_shifts.find_shifts(gaze[:cut], head[:cut], ones(gaze[:cut]), fps)
     assert got.settled.tolist() == [False, True, False]
 
 
@@ -235,12 +236,12 @@ def test_a_gap_ends_what_is_measured():
     valid = ones(gaze)
     valid[150:] = False
     gaze[~valid], head[~valid] = 1.0, np.nan
-    got = coordination.find_shifts(gaze, head, valid, fps)
+    got = gaze_shifts.find_shifts(gaze, head, valid, fps)
     assert len(got) == 1
     np.testing.assert_allclose(got.gaze[0], [0, 0.3], atol=1e-6)
     np.testing.assert_allclose(got.head[0], [0, 0.2], atol=1e-3)
     valid[76] = False  # in the saccade itself: nothing can be said of it
-    assert len(coordination.find_shifts(gaze, head, valid, fps)) == 0
+    assert len(gaze_shifts.find_shifts(gaze, head, valid, fps)) == 0
 
 
 def test_noise_alone_makes_no_shift():
@@ -248,14 +249,14 @@ def test_noise_alone_makes_no_shift():
     for fps in (5.0, *RATES):
         gaze = 0.8 * DEG * rng.standard_normal((round(60 * fps), 2))
         head = np.zeros((len(gaze), 3))
-        assert len(coordination.find_shifts(gaze, head, ones(gaze), fps)) <= 1
+        assert len(gaze_shifts.find_shifts(gaze, head, ones(gaze), fps)) <= 1
 
 
 @pytest.mark.parametrize("fps", RATES)
 def test_the_simulators_shifts_are_found_and_no_others(fps):
     p = simulator.SimulatorParameters(pursuit=0.0)
     m, truth = simulator.simulate_with_shifts(120, fps, seed=6, parameters=p)
-    got = coordination.find_shifts(m.gaze, m.head, m.valid, fps)
+    got = gaze_shifts.find_shifts(m.gaze, m.head, m.valid, fps)
     middle = (got.onset + got.offset) / 2 / fps
     true = truth.onset_s + truth.duration_s / 2
     near = np.abs(middle[:, None] - true).min(1) < 0.1
@@ -272,7 +273,7 @@ def test_the_head_share_of_the_simulator_is_found(fps):
     for theta0, slope in ((6 * DEG, 0.9), (15 * DEG, 0.6)):
         p = person(theta0=theta0, slope=slope)
         m = simulator.simulate(150, fps, seed=7, parameters=p)
-        shifts = coordination.find_shifts(m.gaze, m.head, m.valid, fps)
+        shifts = gaze_shifts.find_shifts(m.gaze, m.head, m.valid, fps)
         got = coordination.head_share(shifts, "yaw")
         assert got.hinge.slope == pytest.approx(slope, abs=0.015)
         assert got.hinge.theta0 == pytest.approx(theta0, abs=0.7 * DEG)
@@ -291,7 +292,7 @@ def test_the_head_share_survives_noise():
         **{**vars(p), "gaze_noise": 0.5 * DEG, "head_noise": 0.2 * DEG}
     )
     m = simulator.simulate(300, 30, seed=8, parameters=noisy)
-    shifts = coordination.find_shifts(m.gaze, m.head, m.valid, m.fps)
+    shifts = gaze_shifts.find_shifts(m.gaze, m.head, m.valid, m.fps)
     assert shifts.settled.mean() > 0.9
     got = coordination.head_share(shifts, "yaw").hinge
     assert got.slope == pytest.approx(0.7, abs=0.03)
@@ -300,16 +301,16 @@ def test_the_head_share_survives_noise():
 
 def test_shifts_join():
     m = simulator.simulate(60, 30, seed=9, parameters=person())
-    one = coordination.find_shifts(m.gaze, m.head, m.valid, m.fps)
-    both = coordination.Shifts.join([one, coordination.Shifts.none(), one])
+    one = gaze_shifts.find_shifts(m.gaze, m.head, m.valid, m.fps)
+    both = gaze_shifts.Shifts.join([one, gaze_shifts.Shifts.none(), one])
     assert len(both) == 2 * len(one) > 0
     np.testing.assert_array_equal(both.head, np.concatenate([one.head, one.head]))
     assert both.settled.dtype == bool
-    assert len(coordination.Shifts.join([])) == 0
+    assert len(gaze_shifts.Shifts.join([])) == 0
 
 
 def test_too_few_shifts_give_nan():
-    none = coordination.Shifts.none()
+    none = gaze_shifts.Shifts.none()
     got = coordination.head_share(none, "pitch")
     assert math.isnan(got.hinge.slope)
     assert np.isnan(got.share).all()
@@ -318,7 +319,7 @@ def test_too_few_shifts_give_nan():
     with pytest.raises(GazeheadError, match="axis must be one of"):
         coordination.head_share(none, "roll")
     short = np.zeros((2, 2))
-    assert len(coordination.find_shifts(short, short, ones(short), 60.0)) == 0
+    assert len(gaze_shifts.find_shifts(short, short, ones(short), 60.0)) == 0
 
 
 # --- hinge ---------------------------------------------------------------------------

@@ -28,6 +28,8 @@ FLOORS = [
         "weights",
         "timing",
         "motion_io",
+        "sequence_arithmetic",
+        "gaze_shifts",
         "coordination",
         "simulator_parameters",
         "face_geometry",

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from gazehead_jax import coordination, plots, simulator
+from gazehead_jax import coordination, gaze_shifts, plots, simulator
 from gazehead_jax.errors import GazeheadError
 
 
@@ -92,7 +92,7 @@ def test_head_share(tmp_path, monkeypatch):
     found = []
     for seed in (0, 1):
         m = simulator.simulate(60, 25, seed=seed)
-        found.append(coordination.find_shifts(m.gaze, m.head, m.valid, m.fps))
+        found.append(gaze_shifts.find_shifts(m.gaze, m.head, m.valid, m.fps))
     path = tmp_path / "share.png"
     plots.plot_head_share({"real": found[0], "generated": found[1]}, path)
     assert png_size(path)[0] == 1350
@@ -113,7 +113,7 @@ def test_head_share(tmp_path, monkeypatch):
 
 def test_head_share_without_shifts(tmp_path):
     path = tmp_path / "share.png"
-    plots.plot_head_share({"real": coordination.Shifts.none()}, path)
+    plots.plot_head_share({"real": gaze_shifts.Shifts.none()}, path)
     assert path.stat().st_size > 0
     with pytest.raises(GazeheadError, match="one to 3 sets"):
         plots.plot_head_share({}, path)

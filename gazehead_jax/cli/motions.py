@@ -141,7 +141,7 @@ def _plot(args) -> None:
         return
     import numpy as np
 
-    from gazehead_jax.coordination import shifts_of
+    from gazehead_jax.gaze_shifts import shifts_of
     from gazehead_jax.motion_io import load_motion
 
     require(

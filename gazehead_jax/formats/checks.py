@@ -28,8 +28,8 @@ import dataclasses
 
 import numpy as np
 
-from gazehead_jax.coordination import runs, unwrap_turns
 from gazehead_jax.motion import Motion
+from gazehead_jax.sequence_arithmetic import runs, unwrap_turns
 
 OK, SUSPICIOUS, WRONG = "ok", "suspicious", "wrong"
 
