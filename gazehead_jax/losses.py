@@ -43,27 +43,8 @@ def elbo_loss(
       Loss of each window, and its diagnostics.
     """
     c = config.model
-    horizon = windows.gaze.shape[1] - c.context
-    shapes = {
-        "noise": (horizon // c.period, c.latent),
-        "force": (horizon,),
-        "context": (c.context, c.head_dim),
-    }
-    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), 3))(rows)
-    noise = jax.vmap(lambda k: jax.random.normal(k, shapes["noise"]))(keys[:, 0])
-    force = jnp.ones((len(rows), horizon), bool)
-    if config.loss.self_feed > 0:
-        force = jax.vmap(
-            lambda k: jax.random.bernoulli(
-                k, 1 - config.loss.self_feed, shapes["force"]
-            )
-        )(keys[:, 1])
-    context_noise = None
-    if config.loss.context_noise > 0:
-        context_noise = config.loss.context_noise * jax.vmap(
-            lambda k: jax.random.normal(k, shapes["context"])
-        )(keys[:, 2])
-    prediction = CVAE(c).apply({"params": params}, windows, noise, force, context_noise)
+    drawn = draw(config, key, rows, windows.gaze.shape[1] - c.context)
+    prediction = CVAE(c).apply({"params": params}, windows, *drawn)
 
     valid = windows.valid[:, c.context :]
     error = prediction.head - windows.head[:, c.context :]
@@ -71,13 +52,32 @@ def elbo_loss(
     error = jnp.where(valid[..., None], error, 0)
     recon = (error**2).sum((1, 2))
     velocity = _velocity_error(error, valid)
-    first = jax.tree.map(
-        lambda x: x[:, :: c.period], (prediction.posterior, prediction.prior)
-    )
-    kl = kl_divergence(*first).sum(-1)
+    kl = kl_divergence(prediction.posterior, prediction.prior).sum(-1)
     mse = recon / jnp.maximum(valid.sum(-1) * c.head_dim, 1)
     loss = recon + config.loss.velocity * velocity + beta * kl
     return loss, {"recon": recon, "velocity": velocity, "kl": kl, "mse": mse}
+
+
+def draw(
+    config: Config, key: jax.Array, rows: Int[Array, " b"], horizon: int
+) -> tuple[Float[Array, "b n z"], Bool[Array, "b t"], Float[Array, "b c d"] | None]:
+    """What is random in a step: see `CVAE.__call__` for noise, force, context noise."""
+    c = config.model
+    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(key, row), 3))(rows)
+    noise = jax.vmap(lambda k: jax.random.normal(k, (horizon // c.period, c.latent)))(
+        keys[:, 0]
+    )
+    force = jnp.ones((len(rows), horizon), bool)
+    if config.loss.self_feed > 0:
+        force = jax.vmap(
+            lambda k: jax.random.bernoulli(k, 1 - config.loss.self_feed, (horizon,))
+        )(keys[:, 1])
+    context_noise = None
+    if config.loss.context_noise > 0:
+        context_noise = config.loss.context_noise * jax.vmap(
+            lambda k: jax.random.normal(k, (c.context, c.head_dim))
+        )(keys[:, 2])
+    return noise, force, context_noise
 
 
 def _velocity_error(

@@ -1,7 +1,8 @@
 """The conditional VAE: posterior encoder, prior, and one decoder `step`.
 
-One step serves teacher-forced training, rollout and streaming. What the papers in the
-field write as separate models are settings of it (`config.ModelConfig`):
+One step serves rollout and streaming; training runs all steps of a period together, which
+gives the same and is faster. What the papers in the field write as separate models are
+settings of it (`config.ModelConfig`):
 
   period = 12, carry_state = False, prior = "standard"   Liu et al., MVA 2025: one z and a
       fresh GRU state for each window of 12 frames, conditioned on the last two heads
@@ -24,6 +25,7 @@ from flax import struct
 from jaxtyping import Bool, Float, Int
 
 from gazehead_jax.config import ModelConfig
+from gazehead_jax.gru import Gru
 from gazehead_jax.motion import Array
 
 # Heads stay within this many standard deviations of the mean head.
@@ -72,7 +74,8 @@ class Carry(struct.PyTreeNode):
 
 
 class Frame(struct.PyTreeNode):
-    """What one step takes in. The last three are for training and None at test.
+    """What one step takes in, or all steps of a period, which share noise and posterior.
+    The last three are for training and None at test.
 
     Attributes:
       gaze: of this frame.
@@ -85,15 +88,16 @@ class Frame(struct.PyTreeNode):
 
     gaze: Float[Array, "*b 2"]
     valid: Bool[Array, "*b"]
-    noise: Float[Array, "*b z"]
-    posterior: Float[Array, "*b p"] | None = None
+    noise: Float[Array, "*n z"]
+    posterior: Float[Array, "*n p"] | None = None
     head: Float[Array, "*b d"] | None = None
     force: Bool[Array, "*b"] | None = None
 
 
 class Prediction(struct.PyTreeNode):
     """What one step gives: the head, and the distributions of z at this frame (they
-    count only where a period starts)."""
+    count only where a period starts). In training: heads of all frames, and the
+    distributions of each period."""
 
     head: Float[Array, "*b d"]
     prior: Gaussian
@@ -101,44 +105,37 @@ class Prediction(struct.PyTreeNode):
 
 
 class Step(nn.Module):
-    """Prior and decoder GRU for one frame: `(carry, frame) -> (carry, prediction)`."""
+    """Prior and decoder GRU: `(carry, frame) -> (carry, prediction)`, and the same for
+    all frames of a period."""
 
     config: ModelConfig
 
-    @nn.compact
-    def __call__(self, carry: Carry, frame: Frame) -> tuple[Carry, Prediction]:
+    def setup(self):
         c = self.config
-        b = frame.gaze.shape[0]
-        starts = carry.t % c.period == 0
+        self.gru = Gru(c.hidden)
+        self.head = nn.Dense(c.head_dim)
+        if c.prior == "learned":
+            self.prior_hidden = nn.Dense(c.hidden // 2)
+            self.prior = nn.Dense(2 * c.latent)
+        if c.carry_state:
+            self.posterior_state = nn.Dense(2 * c.latent, use_bias=False)
 
+    def __call__(self, carry: Carry, frame: Frame) -> tuple[Carry, Prediction]:
+        """One frame."""
+        starts = carry.t % self.config.period == 0
         gaze = jnp.where(frame.valid[:, None], frame.gaze, carry.gaze)
         context = jnp.where(starts, carry.recent, carry.context)
         hidden = carry.hidden
-        if not c.carry_state:
+        if not self.config.carry_state:
             hidden = jnp.where(starts, 0, hidden)
-        past = context.reshape(b, -1)
+        past = context.reshape(len(gaze), -1)
 
-        prior = self._prior(jnp.concatenate([hidden, gaze, past], -1), frame.noise)
-        posterior = None
-        if frame.posterior is not None:
-            parameters = frame.posterior
-            if c.carry_state:
-                # Where the state is not carried it is 0 whenever a period starts.
-                parameters = parameters + nn.Dense(
-                    2 * c.latent, use_bias=False, name="posterior_state"
-                )(hidden)
-            posterior = _gaussian(parameters)
-        drawn = (posterior or prior).sample(frame.noise)
-        z = jnp.where(starts, drawn, carry.z)
-
-        hidden, _ = nn.GRUCell(c.hidden, name="gru")(
-            hidden, jnp.concatenate([gaze, z, past], -1)
+        drawn, prior, posterior = self._draw(
+            hidden, gaze, past, frame.noise, frame.posterior
         )
-        head = nn.Dense(c.head_dim, name="head")(hidden)
-        if c.increments:
-            head = head + context[:, -1]
-        # Trained models stay far inside; an untrained one must not run off for ever.
-        head = jnp.clip(head, -HEAD_LIMIT, HEAD_LIMIT)
+        z = jnp.where(starts, drawn, carry.z)
+        hidden, _ = self.gru(hidden, jnp.concatenate([gaze, z, past], -1))
+        head = self._heads(hidden, context)
 
         latest = head
         if frame.head is not None:
@@ -150,11 +147,61 @@ class Step(nn.Module):
         )
         return carry, Prediction(head=head, prior=prior, posterior=posterior)
 
-    def _prior(self, state, noise) -> Gaussian:
-        if self.config.prior == "standard":
-            return Gaussian(jnp.zeros_like(noise), jnp.zeros_like(noise))
-        x = nn.tanh(nn.Dense(self.config.hidden // 2, name="prior_hidden")(state))
-        return _gaussian(nn.Dense(2 * self.config.latent, name="prior")(x))
+    def period(self, carry: Carry, frames: Frame) -> tuple[Carry, Prediction]:
+        """All p frames of a period, as so many steps would do them, but faster: in a
+        period no frame feeds on another's head.
+
+        Args:
+          carry: where a period starts.
+          frames: `[b, p, …]`, for training; noise and posterior `[b, …]` of the period.
+        """
+        gaze = _held(frames.gaze, frames.valid, carry.gaze)
+        context, hidden = carry.recent, carry.hidden
+        if not self.config.carry_state:
+            hidden = jnp.zeros_like(hidden)
+        past = context.reshape(len(gaze), -1)
+        z, prior, posterior = self._draw(
+            hidden, gaze[:, 0], past, frames.noise, frames.posterior
+        )
+        states = self.gru.over(hidden, gaze, jnp.concatenate([z, past], -1))
+        heads = self._heads(states, context[:, None])
+
+        force = (frames.force & frames.valid)[..., None]
+        latest = jnp.where(force, frames.head, heads)
+        recent = jnp.concatenate([carry.recent, latest], 1)[:, latest.shape[1] :]
+        carry = Carry(
+            hidden=states[:, -1],
+            z=z,
+            recent=recent,
+            context=context,
+            gaze=gaze[:, -1],
+            t=carry.t + gaze.shape[1],
+        )
+        return carry, Prediction(head=heads, prior=prior, posterior=posterior)
+
+    def _draw(
+        self, hidden, gaze, past, noise, parameters
+    ) -> tuple[Float[Array, "b z"], Gaussian, Gaussian | None]:
+        """z of a period that starts here, its prior and its posterior."""
+        prior, posterior = Gaussian(jnp.zeros_like(noise), jnp.zeros_like(noise)), None
+        if self.config.prior == "learned":
+            x = jnp.concatenate([hidden, gaze, past], -1)
+            prior = _gaussian(self.prior(nn.tanh(self.prior_hidden(x))))
+        if parameters is not None:
+            if self.config.carry_state:
+                # Where the state is not carried it is 0 whenever a period starts.
+                parameters = parameters + self.posterior_state(hidden)
+            posterior = _gaussian(parameters)
+        return (posterior or prior).sample(noise), prior, posterior
+
+    def _heads(
+        self, states: Float[Array, "*b h"], context: Float[Array, "*one c d"]
+    ) -> Float[Array, "*b d"]:
+        head = self.head(states)
+        if self.config.increments:
+            head = head + context[..., -1, :]
+        # Trained models stay far inside; an untrained one must not run off for ever.
+        return jnp.clip(head, -HEAD_LIMIT, HEAD_LIMIT)
 
 
 class Encoder(nn.Module):
@@ -179,16 +226,14 @@ class Encoder(nn.Module):
         frames = x[:, c.context :].reshape(b * n, c.period, -1)
         # The heads before each period, beside every frame of it.
         before = np.arange(n)[:, None] * c.period + np.arange(c.context)
-        past = x[:, before, 2:].reshape(b * n, 1, -1)
-        past = jnp.broadcast_to(past, (b * n, c.period, past.shape[-1]))
-        state, _ = nn.RNN(
-            nn.GRUCell(c.hidden, name="gru"), return_carry=True, name="frames"
-        )(jnp.concatenate([frames, past], -1))
+        past = x[:, before, 2:].reshape(b * n, -1)
+        state = jnp.zeros((b * n, c.hidden), x.dtype)
+        state = Gru(c.hidden, name="gru").over(state, frames, past)[:, -1]
         return nn.Dense(2 * c.latent, name="posterior")(state).reshape(b, n, -1)
 
 
 class CVAE(nn.Module):
-    """The model. `__call__` trains, `step` samples; both run `Step`."""
+    """The model. `__call__` trains, `step` samples."""
 
     config: ModelConfig
 
@@ -212,24 +257,24 @@ class CVAE(nn.Module):
           context_noise: added to the context heads that the decoder starts from.
 
         Returns:
-          The prediction with a time axis: head `[b, t, d]`, Gaussians `[b, t, z]`.
+          The prediction with a time axis: head `[b, t, d]`, Gaussians `[b, n, z]`.
         """
         c = self.config
-        posterior = self.encoder(windows)
         past = jax.tree.map(lambda x: x[:, : c.context], windows)
         ahead = jax.tree.map(lambda x: x[:, c.context :], windows)
+        by_period = lambda x: x.reshape(len(x), -1, c.period, *x.shape[2:])
         frames = Frame(
-            gaze=ahead.gaze,
-            valid=ahead.valid,
-            noise=jnp.repeat(noise, c.period, axis=1),
-            posterior=jnp.repeat(posterior, c.period, axis=1),
-            head=ahead.head,
-            force=force,
+            gaze=by_period(ahead.gaze),
+            valid=by_period(ahead.valid),
+            noise=noise,
+            posterior=self.encoder(windows),
+            head=by_period(ahead.head),
+            force=by_period(force),
         )
         carry = initial_carry(c, past.head, past.gaze, past.valid)
         if context_noise is not None:
             carry = carry.replace(recent=carry.recent + context_noise)
-        body = nn.remat(Step.__call__) if c.remat else Step.__call__
+        body = nn.remat(Step.period) if c.remat else Step.period
         scan = nn.scan(
             body,
             variable_broadcast="params",
@@ -237,7 +282,8 @@ class CVAE(nn.Module):
             in_axes=1,
             out_axes=1,
         )
-        return scan(self.cell, carry, frames)[1]
+        prediction = scan(self.cell, carry, frames)[1]
+        return prediction.replace(head=prediction.head.reshape(ahead.head.shape))
 
     def step(self, carry: Carry, frame: Frame) -> tuple[Carry, Prediction]:
         """One frame; at test z comes from the prior."""
@@ -281,6 +327,17 @@ def init_params(config: ModelConfig, key: jax.Array) -> dict:
     noise = jnp.zeros((b, 1, config.latent))
     force = jnp.ones((b, config.period), bool)
     return jax.jit(CVAE(config).init)(key, windows, noise, force)["params"]
+
+
+def _held(
+    gaze: Float[Array, "b t 2"], valid: Bool[Array, "b t"], last: Float[Array, "b 2"]
+) -> Float[Array, "b t 2"]:
+    """Gaze that keeps its last valid value, at first `last`, while the eyes are closed."""
+    held = []
+    for t in range(gaze.shape[1]):
+        last = jnp.where(valid[:, t, None], gaze[:, t], last)
+        held.append(last)
+    return jnp.stack(held, 1)
 
 
 def _gaussian(parameters: Float[Array, "*b p"]) -> Gaussian:

@@ -131,8 +131,8 @@ def make_train_step(config: Config, materialise):
         (loss, diagnostics), grads = jax.value_and_grad(loss_fn, has_aux=True)(
             state.params
         )
-        grads = parallel.mean(grads, axis_name)
-        diagnostics = parallel.mean({"loss": loss, **diagnostics}, axis_name)
+        diagnostics = {"loss": loss, **diagnostics}
+        grads, diagnostics = parallel.mean((grads, diagnostics), axis_name)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)

@@ -41,6 +41,7 @@ FLOORS = [
         "metrics",
         "bands",
         "simulator",
+        "gru",
         "model",
         "natural",
         "networks",
