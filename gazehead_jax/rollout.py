@@ -4,7 +4,8 @@ The model's `step` runs under `lax.scan` over chunks of fixed length with the st
 carried between them, so that any length compiles once and memory stays constant. Where
 there are several devices, or one CPU was told to appear as several
 (`doctor.use_cores`), rows are shared out among them: each runs a loop of its own and
-none waits for another.
+none waits for another. On a GPU or TPU one kernel takes the place of the scan
+(`one_kernel`).
 
 The noise of a sample belongs to (its key, the period's number since the start), not to
 the chunk: the same key gives the same sample on any chunk size, a longer rollout begins
@@ -12,7 +13,10 @@ with the shorter one, and K samples together are the K samples one by one.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,16 +26,21 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Bool, Float, Int, Key, UInt32
 
-from gazehead_jax import networks
+from gazehead_jax import networks, one_kernel
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.config import ModelConfig
 from gazehead_jax.errors import require
 from gazehead_jax.motion import Array, Motion
 
 CHUNK = 256
-# The noise of so many rows would leave the caches before it is used.
-MANY_ROWS, CHUNK_OF_MANY_ROWS = 512, 32
+# Normals drawn at a time (a power of two): more would leave the caches before their use.
+NOISE_BLOCK = 2**16
 ROWS = "rows"
+# How XLA is to compile for a CPU: with the widest registers that there are, and, from so
+# many rows of a device on, matrix products by oneDNN's kernels, not YNNPACK's (173 for
+# 138 GFLOP/s a core on a Xeon with AVX-512).
+WIDE = ("xla_cpu_prefer_vector_width", 512)
+NO_YNN, ROWS_WITHOUT_YNN = ("xla_cpu_experimental_ynn_fusion_type", ""), 8
 
 
 class RolloutState(struct.PyTreeNode):
@@ -153,7 +162,6 @@ def noise_of(
     return drawn[(t0 + jnp.arange(length)) // config.period - first]
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def rollout_chunk(
     config: ModelConfig,
     params,
@@ -161,43 +169,136 @@ def rollout_chunk(
     gaze: Float[Array, "s t g"],
     valid: Bool[Array, "s t"],
     temperature: Float[Array, ""] | float = 1.0,
+    kernel: str | None = None,
 ) -> tuple[RolloutState, Float[Array, "s t d"]]:
-    """`lax.scan` of the model's step over one chunk, in the normaliser's units.
+    """The model's step over one chunk, in the normaliser's units; to be jitted.
 
-    For `gaze` see `networks.seen_gaze`.
+    Args:
+      config, params, state, temperature: as in `rollout`.
+      gaze: see `networks.seen_gaze`.
+      valid: where `gaze` may be used.
+      kernel: the platform ("gpu", "tpu") whose `one_kernel` runs the frames; left out, or
+        where there is none for this network, `lax.scan` does.
     """
     length = gaze.shape[1]
-    frames = (
-        jnp.swapaxes(gaze, 0, 1),
-        jnp.swapaxes(valid, 0, 1),
-        temperature * noise_of(state.keys, config, state.carry.t, length),
-    )
+    noise = lambda t, n: temperature * noise_of(state.keys, config, t, n)
+    run = one_kernel.best_rollout(config, kernel) if kernel else None
+    if run is not None:
+        carry, heads = run(
+            params, state.carry, gaze, valid, noise(state.carry.t, length)
+        )
+        return state.replace(carry=carry), heads
 
-    def body(carry, frame):
-        return networks.step(config, params, carry, *frame)
+    def frame(carry, inputs):
+        return networks.step(config, params, carry, *inputs)
 
-    carry, heads = jax.lax.scan(body, state.carry, frames)
+    def block(carry, inputs):
+        return jax.lax.scan(frame, carry, (*inputs, noise(carry.t, size)))
+
+    per_frame = len(valid) * networks.noise_width(config)
+    size = math.gcd(length, max(1, NOISE_BLOCK >> (per_frame - 1).bit_length()))
+    inputs = jnp.swapaxes(gaze, 0, 1), jnp.swapaxes(valid, 0, 1)
+    if size == length:
+        carry, heads = block(state.carry, inputs)
+    else:
+        cut = lambda x: x.reshape(length // size, size, *x.shape[1:])
+        carry, heads = jax.lax.scan(block, state.carry, jax.tree.map(cut, inputs))
+        heads = heads.reshape(length, *heads.shape[2:])
     return state.replace(carry=carry), jnp.swapaxes(heads, 0, 1)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _sharded_chunk(config: ModelConfig, mesh: Mesh, params, state, *arguments):
-    """`rollout_chunk` with its rows shared out among a mesh's devices."""
-    leaves, tree = jax.tree.flatten(state)
-    specs = [P(ROWS) if jnp.ndim(x) else P() for x in leaves]
+@functools.cache
+def _compiled(
+    config: ModelConfig, mesh: Mesh | None, kernel: str | None, options: tuple
+) -> Callable:
+    """`rollout_chunk` after its first argument, its rows shared out among a mesh's
+    devices."""
 
-    def one(params, leaves, *arguments):
-        state, heads = rollout_chunk(config, params, tree.unflatten(leaves), *arguments)
-        return jax.tree.leaves(state), heads
+    def shared(params, state, *arguments):
+        leaves, tree = jax.tree.flatten(state)
+        specs = [P(ROWS) if jnp.ndim(x) else P() for x in leaves]
 
-    leaves, heads = jax.shard_map(
-        one,
-        mesh=mesh,
-        in_specs=(P(), specs, P(ROWS), P(ROWS), P()),
-        out_specs=(specs, P(ROWS)),
-        check_vma=False,
-    )(params, leaves, *arguments)
-    return tree.unflatten(leaves), heads
+        def one(params, leaves, *arguments):
+            state, heads = chunk(params, tree.unflatten(leaves), *arguments)
+            return jax.tree.leaves(state), heads
+
+        leaves, heads = jax.shard_map(
+            one,
+            mesh=mesh,
+            in_specs=(P(), specs, P(ROWS), P(ROWS), P()),
+            out_specs=(specs, P(ROWS)),
+            check_vma=False,
+        )(params, leaves, *arguments)
+        return tree.unflatten(leaves), heads
+
+    chunk = functools.partial(rollout_chunk, config, kernel=kernel)
+    return jax.jit(
+        chunk if mesh is None else shared, compiler_options=dict(options) or None
+    )
+
+
+@functools.cache
+def _by_kernel(
+    config: ModelConfig, mesh: Mesh | None, platform: str, options: tuple
+) -> Callable:
+    """One kernel, or the scan where the kernel fails."""
+    scan = _compiled(config, mesh, None, options)
+    kernel, chosen = _compiled(config, mesh, platform, options), None
+
+    def advance(*arguments):
+        nonlocal chosen
+        if chosen is not None:
+            return chosen(*arguments)
+        try:
+            # Some failures show only when it runs.
+            made = jax.block_until_ready(kernel(*arguments))
+        # Whatever a compiler raises; what is wrong with the input, the scan raises too.
+        except Exception as error:
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            warnings.warn(
+                f"the kernel for whole rollouts does not run on this {platform} "
+                f"({said[:200]}); lax.scan does the work, more slowly. "
+                "rollout(kernel=False) leaves the kernel out.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            chosen = scan
+            return scan(*arguments)
+        chosen = kernel
+        return made
+
+    return advance
+
+
+def _options(platform: str, rows: int) -> tuple[tuple[str, int | str], ...]:
+    """What XLA is told for so many rows of a device."""
+    if platform != "cpu":
+        return ()
+    # A loop in one kernel (`doctor.use_cores`) has no library for its products and would
+    # be many times slower.
+    one_loop = "small_while_loop" in os.environ.get("XLA_FLAGS", "")
+    wanted = [WIDE]
+    if rows >= ROWS_WITHOUT_YNN and not one_loop:
+        wanted.append(NO_YNN)
+    return tuple(x for x in wanted if _known(*x))
+
+
+@functools.cache
+def _known(option: str, value: int | str) -> bool:
+    """Whether this XLA has an option; they come and go."""
+    tried = jax.jit(lambda x: x, compiler_options={option: value})
+    try:
+        tried.lower(0).compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+def _platform() -> str:
+    """Where JAX computes: "cpu", "gpu" or "tpu"."""
+    device = jax.config.jax_default_device
+    named = getattr(device, "platform", device) or jax.default_backend()
+    return named.partition(":")[0]
 
 
 def _mesh(rows: int) -> Mesh | None:
@@ -216,6 +317,7 @@ def rollout(
     chunk: int | None = None,
     temperature: float = 1.0,
     live: bool = False,
+    kernel: bool = True,
 ) -> Iterator[Float[np.ndarray, "s n 3"]]:
     """Heads in radians, chunk by chunk, at the model's rate.
 
@@ -224,11 +326,13 @@ def rollout(
       state: from `initial_state`.
       gaze: radians, at the model's rate; one row a sample.
       valid: where `gaze` may be used.
-      chunk: frames at a time; only speed and memory depend on it. Left out: 256, or fewer
-        of many rows.
+      chunk: frames at a time; only speed and memory depend on it. Left out: 256.
       temperature: of the noise; 0 gives the model's middle way, the same for all samples
         of a style.
       live: hide from the model what gaze is to come, as in live use.
+      kernel: let a GPU or TPU run the frames in one kernel where there is one for the
+        network. If it fails a warning says so, and `lax.scan` does the work, as with
+        False and as on a CPU always.
 
     Yields:
       `[samples, frames, 3]`; roll is 0 for a model of (pitch, yaw).
@@ -236,13 +340,15 @@ def rollout(
     config, normaliser = checkpoint.config.model, checkpoint.normaliser
     params = jax.tree.map(jnp.asarray, checkpoint.params)
     rows, length = valid.shape
-    if chunk is None:
-        chunk = CHUNK if rows < MANY_ROWS else CHUNK_OF_MANY_ROWS
-    mesh = _mesh(rows)
-    advance = functools.partial(rollout_chunk, config)
+    chunk = chunk or CHUNK
+    mesh, platform = _mesh(rows), _platform()
+    options = _options(platform, -(-rows // (mesh.size if mesh else 1)))
+    if kernel and one_kernel.best_rollout(config, platform):
+        advance = _by_kernel(config, mesh, platform, options)
+    else:
+        advance = _compiled(config, mesh, None, options)
     extra = 0
     if mesh is not None:
-        advance = functools.partial(_sharded_chunk, config, mesh)
         # Every device gets as many rows; those to fill up with repeat the first ones.
         extra = -rows % mesh.size
         split, everywhere = NamedSharding(mesh, P(ROWS)), NamedSharding(mesh, P())

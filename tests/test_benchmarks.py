@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from gazehead_jax.benchmarks import cases, round_robin, sample, stream
+from gazehead_jax.benchmarks import cases, lengths, round_robin, sample, stream
 from gazehead_jax.benchmarks.ours import Ours
 from gazehead_jax.benchmarks.report import Report
 from gazehead_jax.benchmarks.rivals.numpy_rival import NumpyRival
@@ -128,7 +128,14 @@ def test_a_busy_process_is_seen():
 @pytest.fixture(scope="module")
 def report():
     return sample.benchmark(
-        ["frame"], [1], ["numpy"], count=2, seconds=0.01, frames=20, hidden=8
+        ["frame"],
+        [1],
+        ["numpy"],
+        count=2,
+        seconds=0.01,
+        frames=20,
+        hidden=8,
+        long=[10_000],
     )
 
 
@@ -147,6 +154,10 @@ def test_a_run_tells_all_that_a_ratio_needs(report, tmp_path):
     text = path.read_text()
     assert f"| numpy | {rival['step_us']:.1f}" in text
     assert facts["machine"]["processor"] in text
+    (long,) = facts["lengths"]
+    assert 0.05 < long["frame_us"] < 1000
+    assert 0 <= long["grown_mb"] < 50 < long["peak_mb"] < 5000
+    assert f"| frame | 10,000 | {long['frame_us']:.1f} |" in text
 
 
 def test_nothing_is_timed_that_is_not_equal(tmp_path):
@@ -189,6 +200,24 @@ def test_a_floor_holds_for_the_best_form_of_a_rival():
     slow = table(("onnx step", 2.0), ("onnx scan", 1.4))
     assert sample.failures([fast], floors) == []
     assert sample.failures([slow], floors) == ["frame, 1 rows: 1.40 × onnx, floor 1.5"]
+
+
+def test_long_rollouts_are_to_cost_no_more_and_to_hold_nothing():
+    def rollouts(us, grown):
+        sizes = ((1000, 9.0, 0.0), (10_000, 10.0, 0.0), (10**6, us, grown))
+        return [lengths.Length("frame", n, t, 300.0, g) for n, t, g in sizes]
+
+    assert lengths.failures(rollouts(12.9, 5.9)) == []
+    (slow,) = lengths.failures(rollouts(13.1, 0.0))
+    assert slow.startswith("frame, 1,000,000 frames: 1.31 × the cost of a frame")
+    # What the heads take, if anything holds them.
+    (large,) = lengths.failures(rollouts(10.0, 12.0))
+    assert "memory grew by 12 MB" in large
+
+
+def test_a_length_that_fails_tells_its_last_words():
+    with pytest.raises(GazeheadError, match="rollout of 0 frames failed: .*Error"):
+        lengths.measure("frame", [0], hidden=8)
 
 
 @pytest.mark.parametrize(("check", "failed", "code"), [(1, 1, 1), (1, 0, 0), (0, 1, 0)])

@@ -1,6 +1,7 @@
 """The sampler: the properties that make a rollout trustworthy."""
 
 import dataclasses
+import functools
 import os
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import MODELS, random_checkpoint
 
-from gazehead_jax import head_stream, networks
+from gazehead_jax import head_stream, networks, one_kernel
 from gazehead_jax import rollout as rollouts
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.head_stream import HeadStream
@@ -116,6 +117,106 @@ def test_rows_shared_out_are_the_rows_on_one_device(rows, gaze_motion):
     np.testing.assert_allclose(shared, alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("block", [1, 300])
+def test_the_block_of_noise_changes_nothing(
+    tiny_checkpoint, gaze_motion, block, monkeypatch
+):
+    expected = heads(sample(tiny_checkpoint, gaze_motion, num_samples=3, chunk=64))
+    monkeypatch.setattr(rollouts, "NOISE_BLOCK", block)
+    rollouts._compiled.cache_clear()
+    got = heads(sample(tiny_checkpoint, gaze_motion, num_samples=3, chunk=64))
+    rollouts._compiled.cache_clear()
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """JAX says that it computes on a GPU; what is compiled for it runs interpreted."""
+
+    def choose(config, platform):
+        assert platform == "gpu"
+        return functools.partial(run, config)
+
+    def run(config, *arguments):
+        calls.append(config)
+        return one_kernel.rollout_kernel(
+            config, *arguments, platform="gpu", interpret=True
+        )
+
+    calls = []
+    monkeypatch.setattr(rollouts, "_platform", lambda: "gpu")
+    monkeypatch.setattr(one_kernel, "best_rollout", choose)
+    rollouts._by_kernel.cache_clear()
+    rollouts._compiled.cache_clear()
+    yield calls
+    rollouts._by_kernel.cache_clear()
+    rollouts._compiled.cache_clear()
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_an_accelerator_runs_one_kernel_and_gives_the_scans_heads(
+    gaze_motion, rows, on_a_gpu
+):
+    """On one device, and shared out among two; chunk after chunk."""
+    checkpoint = random_checkpoint("natural")
+    state = initial_state(checkpoint, sample_keys(0, rows))
+    gaze = np.broadcast_to(gaze_motion.gaze, (rows, 60, 2))
+    valid = np.broadcast_to(gaze_motion.valid, (rows, 60))
+    run = functools.partial(rollout, checkpoint, state, gaze, valid, 32)
+    expected = np.concatenate(list(run(kernel=False)), 1)
+    assert not on_a_gpu
+    got = np.concatenate(list(run()), 1)
+    assert len(on_a_gpu) == 1  # traced once
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_a_kernel_that_fails_is_told_once_and_the_scan_goes_on(
+    gaze_motion, on_a_gpu, monkeypatch
+):
+    def fail(*arguments):
+        raise NotImplementedError("no such instruction\nat line 7")
+
+    monkeypatch.setattr(one_kernel, "best_rollout", lambda config, platform: fail)
+    checkpoint = random_checkpoint("natural")
+    with pytest.warns(RuntimeWarning, match=r"\(no such instruction\); lax.scan"):
+        got = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
+    # Warnings are errors from here on.
+    again = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
+    np.testing.assert_array_equal(got, again)
+    monkeypatch.undo()
+    expected = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_a_cpu_never_asks_for_the_kernel(gaze_motion, monkeypatch):
+    assert rollouts._platform() == "cpu"
+    monkeypatch.setattr(one_kernel, "rollout_kernel", None)
+    sample(random_checkpoint("natural"), gaze_motion)
+
+
+def test_xla_is_told_what_it_knows_and_only_on_a_cpu(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    wide, no_ynn = rollouts.WIDE, rollouts.NO_YNN
+    monkeypatch.setattr(rollouts, "_known", lambda *option: True)
+    assert rollouts._options("cpu", 7) == (wide,)
+    assert rollouts._options("cpu", 8) == (wide, no_ynn)
+    assert rollouts._options("gpu", 64) == ()
+    monkeypatch.setenv("XLA_FLAGS", "--x=xla_cpu_small_while_loop_byte_threshold=1")
+    assert rollouts._options("cpu", 64) == (wide,)
+    monkeypatch.undo()
+    assert not rollouts._known("xla_cpu_no_such_option", 1)
+    assert rollouts._known("xla_cpu_enable_fast_math", False)
+
+
+def test_many_rows_give_what_few_do(gaze_motion):
+    """They are compiled with other options, for other matrix products."""
+    checkpoint = random_checkpoint("natural")
+    rows = 2 * rollouts.ROWS_WITHOUT_YNN
+    many = heads(sample(checkpoint, gaze_motion, num_samples=rows))
+    few = heads(sample(checkpoint, gaze_motion, num_samples=3))
+    np.testing.assert_allclose(many[:3], few, atol=1e-5)
+
+
 def test_cores_are_asked_for_and_what_the_user_said_stays(monkeypatch):
     from gazehead_jax.doctor import use_cores
 
@@ -211,13 +312,16 @@ def test_any_rate_in_the_same_rate_and_length_out(fps):
 def test_nothing_compiles_anew_for_another_length():
     checkpoint = random_checkpoint("frame")
     rng = np.random.default_rng(0)
-    rollouts.rollout_chunk.clear_cache()
+    rollouts._compiled.cache_clear()
     for length in (5, 100, 256, 257, 1000):
         gaze = rng.normal(0, 0.1, (1, length, 2)).astype(np.float32)
         state = initial_state(checkpoint, sample_keys(0, 1))
         pieces = list(rollout(checkpoint, state, gaze, np.ones((1, length), bool)))
         assert sum(p.shape[1] for p in pieces) == length
-    assert rollouts.rollout_chunk._cache_size() == 1
+    assert rollouts._compiled.cache_info().currsize == 1
+    options = rollouts._options("cpu", 1)
+    program = rollouts._compiled(checkpoint.config.model, None, None, options)
+    assert program._cache_size() == 1
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gazehead_jax.benchmarks import cases
+from gazehead_jax.benchmarks import cases, lengths
 from gazehead_jax.benchmarks.report import Report
 from gazehead_jax.benchmarks.round_robin import Worker, rounds, started
 from gazehead_jax.benchmarks.worker import RUNNERS
@@ -82,6 +82,7 @@ def benchmark(
     seconds: float = 0.4,
     frames: int | None = None,
     hidden: int | None = None,
+    long: Sequence[int] = lengths.LENGTHS,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Times our rollout and its rivals.
@@ -93,6 +94,7 @@ def benchmark(
       count: rounds.
       seconds: of each measurement.
       frames, hidden: smaller ones are for tests.
+      long: frames of rollouts of one row whose cost and memory are to be the same.
       progress: told what is going on.
 
     Raises:
@@ -110,6 +112,10 @@ def benchmark(
             with tempfile.TemporaryDirectory() as folder:
                 case = cases.write(folder, model, b, frames, hidden)
                 tables.append(_table(case, model, present, count, seconds, progress))
+    found = []
+    for model in models if long else ():
+        progress(f"{model}, long rollouts")
+        found += lengths.measure(model, long, hidden)
     notes = [f"Left out, not installed: {', '.join(missing)}."] if missing else []
     if any(r.noisy for t in tables for r in t.entries):
         notes.append(
@@ -119,9 +125,12 @@ def benchmark(
         "Sampling",
         "Time of one frame of all rows, whole rollouts; ours draws its noise and changes "
         "units in that time, rivals are handed both.",
-        [_text(t) for t in tables],
-        {"tables": [dataclasses.asdict(t) for t in tables]},
-        failures(tables),
+        [_text(t) for t in tables] + ([lengths.text(found)] if found else []),
+        {
+            "tables": [dataclasses.asdict(t) for t in tables],
+            "lengths": [dataclasses.asdict(x) for x in found],
+        },
+        failures(tables) + lengths.failures(found),
         notes,
     )
 
