@@ -31,6 +31,11 @@ def add_commands(add) -> None:
     p.add_argument("--models", nargs="+", default=["frame", "natural"])
     p.add_argument("--frames", type=int, default=20_000)
 
+    p = kind("train", _train, "training steps a second, against PyTorch")
+    p.add_argument("--batches", nargs="+", type=int, default=[64, 512])
+    p.add_argument("--rivals", nargs="+", help='for example "torch compile"')
+    p.add_argument("--rounds", type=int, default=7)
+
     kind("data", _plain, "windows a second of the ways to feed training")
     kind("extract", _plain, "frames a second of extraction, stage by stage")
     kind("render", _plain, "frames a second of the face generators")
@@ -59,6 +64,21 @@ def _stream(args) -> int:
     from gazehead_jax.benchmarks.stream import benchmark
 
     return _finish(benchmark(args.models, args.frames), args)
+
+
+def _train(args) -> int:
+    start()
+    from gazehead_jax.benchmarks.train import RIVALS_BY_DEFAULT, benchmark
+
+    return _finish(
+        benchmark(
+            args.batches,
+            args.rivals or RIVALS_BY_DEFAULT,
+            count=args.rounds,
+            progress=_say,
+        ),
+        args,
+    )
 
 
 def _plain(args) -> int:
