@@ -314,24 +314,29 @@ def test_a_process_that_fails_is_told():
 
 def test_all_writes_one_page_and_goes_on_without_what_is_missing(tmp_path):
     def fails():
-        raise GazeheadError("it needs a package")
+        raise GazeheadError("a rival lies")
+
+    def needs():
+        raise ImportError("No module named x")
 
     kinds = {
         "quick": lambda: Report(
             "Quick", "x", ["t"], {}, ["too slow"], (), [Key("a", "1 s", "b 2 ×", "5%")]
         ),
         "broken": fails,
+        "absent": needs,
         "partly": lambda: Report("Partly", "x", [], {}, notes=["Left out: torch."]),
     }
     page, failures = overview.benchmark(tmp_path, kinds)
     text = page.read_text()
     assert page == tmp_path / "benchmarks.md"
     assert "| a | 1 s | b 2 × | 5% |" in text
-    assert "- broken: it needs a package" in text
+    assert "- absent: No module named x" in text
     assert "- partly: Left out: torch." in text
     assert "[Quick](quick.md)" in text
     assert (tmp_path / "quick.md").is_file()
-    assert failures == ["too slow"]
+    assert failures == ["too slow", "broken: a rival lies"]
+    assert "- broken: a rival lies" in text
     facts = json.loads(page.with_suffix(".json").read_text())
     assert facts["failures"] == failures
     assert facts["machine"]["cores"] > 0

@@ -16,6 +16,7 @@ from gazehead_jax.benchmarks.worker import Runner
 from gazehead_jax.errors import require
 
 OURS = "gazehead_jax"
+NOISY = "* some measurements were taken while other programs were at work."
 
 
 def largest(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -248,7 +249,7 @@ def notes(results: Sequence[Result]) -> list[str]:
     missing = dict.fromkeys(n for r in results for n in r.left_out)
     said = [f"Left out, not installed: {', '.join(missing)}."] if missing else []
     if any(e.noisy for r in results for e in r.entries):
-        said.append("* some measurements were taken while other programs were at work.")
+        said.append(NOISY)
     return said
 
 

@@ -41,7 +41,7 @@ def benchmark(
     seconds_each: float = 60.0,
     batch: int = 256,
     steps: int = 20,
-    count: int = 7,
+    count: int = 5,
     seconds: float = 0.3,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Report:

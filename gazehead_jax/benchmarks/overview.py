@@ -31,7 +31,8 @@ def benchmark(
 ) -> tuple[Path, list[str]]:
     """Runs all and writes a page for each, `benchmarks.md` and `benchmarks.json`.
 
-    What cannot be run here is left out with a sentence.
+    What is not installed is left out with a sentence; what fails is told, and the rest
+    goes on.
 
     Args:
       out: the folder.
@@ -39,7 +40,7 @@ def benchmark(
       progress: told what is going on.
 
     Returns:
-      (the page, what fell under its floor).
+      (the page, what fell under its floor or failed).
 
     Raises:
       GazeheadError: the folder cannot be written.
@@ -49,8 +50,12 @@ def benchmark(
         progress(kind)
         try:
             report = run()
-        except (GazeheadError, ImportError) as error:
+        except ImportError as error:
             left_out.append(f"{kind}: {error}")
+            continue
+        except GazeheadError as error:
+            # Such as a rival that computes something else.
+            failures.append(f"{kind}: {error}")
             continue
         page = report.write(out)
         pages.append(f"[{report.title}]({page.name})")
@@ -109,9 +114,13 @@ def _write(
         "\n".join(lines),
     ]
     if left_out:
-        parts.append("\n".join(f"- {sentence}" for sentence in left_out))
+        parts.append(
+            "Not measured:\n\n" + "\n".join(f"- {sentence}" for sentence in left_out)
+        )
     if failures:
-        parts.append("Under the floor: " + "; ".join(failures) + ".")
+        parts.append(
+            "Failed, or under the floor:\n\n" + "\n".join(f"- {f}" for f in failures)
+        )
     facts = {
         "machine": machine,
         "keys": [dataclasses.asdict(k) for k in rows],

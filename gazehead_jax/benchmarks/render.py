@@ -71,9 +71,7 @@ def benchmark(
                     f"{LEAST[size]:g}"
                 )
             if any(s.noisy for s in series.values()):
-                notes.append(
-                    "* some measurements were taken while other programs were at work."
-                )
+                notes.append(contest.NOISY)
         if poses:
             results.append(
                 contest.hold(_tha3(poses, notes), folder, count, seconds, progress)

@@ -4,6 +4,7 @@ import importlib
 import sys
 
 from gazehead_jax.cli.common import start
+from gazehead_jax.errors import require
 
 
 def add_commands(add) -> None:
@@ -36,10 +37,14 @@ def add_commands(add) -> None:
     p.add_argument("--rivals", nargs="+", help='for example "torch compile"')
     p.add_argument("--rounds", type=int, default=7)
 
-    kind("data", _plain, "windows a second of the ways to feed training")
-    kind("extract", _plain, "frames a second of extraction, stage by stage")
-    kind("render", _plain, "frames a second of the face generators")
-    kind("start", _plain, "from a cold process to a written file")
+    for name, text in (
+        ("data", "windows a second of the ways to feed training"),
+        ("extract", "frames a second of extraction, stage by stage"),
+        ("render", "frames a second of the face generators"),
+        ("start", "from a cold process to a written file"),
+    ):
+        p = kind(name, _plain, text)
+        p.add_argument("--rounds", type=int, default=5)
     kind("all", _all, "all of these, and one page with the most important numbers")
 
 
@@ -82,9 +87,10 @@ def _train(args) -> int:
 
 
 def _plain(args) -> int:
+    require(args.rounds >= 1, f"--rounds must be at least 1, got {args.rounds}.")
     start()
     module = importlib.import_module(f"gazehead_jax.benchmarks.{args.kind}")
-    return _finish(module.benchmark(progress=_say), args)
+    return _finish(module.benchmark(count=args.rounds, progress=_say), args)
 
 
 def _all(args) -> int:
