@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import MODELS, random_checkpoint
+from conftest import random_checkpoint
 from scipy.linalg import sqrtm
 
 from gazehead_jax import drift_features, driving_gaze, metrics
@@ -370,7 +370,8 @@ def test_extreme_gaze_is_extreme():
 # --- end to end --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [*MODELS, "natural"])
+# That rollouts go on in chunks is tested with all kinds of models where they are made.
+@pytest.mark.parametrize("kind", ["window", "natural"])
 def test_any_checkpoint_runs(kind, small_dataset, tmp_path, capsys):
     told = []
     found = drift(

@@ -397,12 +397,20 @@ def test_an_anatomical_eye_moves_its_iris_as_far_as_people_do():
     np.testing.assert_allclose(shift / apart, expected, rtol=0.06)
 
 
-def test_looks_change_colours_and_light():
+def drawn_still(**options):
+    """A small picture of the head at rest."""
     still = jnp.zeros((1, 2)), jnp.zeros((1, 3)), jnp.zeros(1)
-    draw = lambda **look: np.asarray(
-        make_renderer(64, supersample=1, look=Look(**look))(*still)
-    )[0].astype(int)
-    usual, dark = draw(), draw(skin=(0.3, 0.2, 0.15))
+    return np.asarray(make_renderer(64, supersample=1, **options)(*still))[0]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return drawn_still()
+
+
+def test_looks_change_colours_and_light(plain):
+    draw = lambda **look: drawn_still(look=Look(**look)).astype(int)
+    usual, dark = plain.astype(int), draw(skin=(0.3, 0.2, 0.15))
     face = np.s_[34:44, 28:36]
     assert usual[face].mean() - dark[face].mean() > 60
     other = draw(key=(0.42, -0.55, -0.72))
@@ -434,16 +442,14 @@ def test_a_camera_that_stands_elsewhere_sees_the_whole_person_from_there(towards
     np.testing.assert_allclose(met.forward, [0, 0, -1], atol=1e-5)
 
 
-def test_a_background_fills_the_middle_square():
+def test_a_background_fills_the_middle_square(plain):
     picture = np.zeros((20, 60, 3), np.float32)
     picture[:, 20:40] = [0, 0.6, 0.2]
     picture[:10, 20:40] = [0.9, 0.1, 0.1]
-    still = jnp.zeros((1, 2)), jnp.zeros((1, 3)), jnp.zeros(1)
-    frame = np.asarray(make_renderer(64, supersample=1, background=picture)(*still))[0]
+    frame = drawn_still(background=picture)
     np.testing.assert_allclose(frame[2, 2] / 255, [0.9, 0.1, 0.1], atol=0.01)
     np.testing.assert_allclose(frame[40, 2] / 255, [0, 0.6, 0.2], atol=0.01)
     np.testing.assert_allclose(frame[40, 61] / 255, [0, 0.6, 0.2], atol=0.01)
-    plain = np.asarray(make_renderer(64, supersample=1)(*still))[0]
     np.testing.assert_array_equal(frame[30:40, 26:38], plain[30:40, 26:38])
 
 
