@@ -94,7 +94,8 @@ def benchmark(
       count: rounds.
       seconds: of each measurement.
       frames, hidden: smaller ones are for tests.
-      long: frames of rollouts of one row whose cost and memory are to be the same.
+      long: frames of rollouts of one row, measured where `rows` has 1, whose cost a
+        frame and memory are to be the same.
       progress: told what is going on.
 
     Raises:
@@ -113,7 +114,7 @@ def benchmark(
                 case = cases.write(folder, model, b, frames, hidden)
                 tables.append(_table(case, model, present, count, seconds, progress))
     found = []
-    for model in models if long else ():
+    for model in models if long and 1 in rows else ():
         progress(f"{model}, long rollouts")
         found += lengths.measure(model, long, hidden)
     notes = [f"Left out, not installed: {', '.join(missing)}."] if missing else []
