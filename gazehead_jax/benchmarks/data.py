@@ -31,8 +31,8 @@ RUNNERS = {
 }
 # What --check holds us to: (contest, rival) → least ratio of its time to ours.
 FLOORS = {
-    ("training windows", "torch DataLoader"): 1.0,
-    ("training windows", "NumPy index"): 0.5,
+    ("training windows", "torch DataLoader"): 3.0,
+    ("training windows", "NumPy index"): 2.0,
 }
 
 

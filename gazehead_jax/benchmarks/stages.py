@@ -38,7 +38,6 @@ class Stage:
 
     def __init__(self, folder: str, name: str):
         from gazehead_jax import weights
-        from gazehead_jax.extraction.landmarks import LandmarkNet
 
         self._clip = Path(folder) / "clip.mp4"
         if name == "all together":
@@ -51,10 +50,7 @@ class Stage:
         if name == "cuts":
             self.run = self._cuts
             return
-        # Its clock only goes forward.
-        self._time_s = 0.0
-        task = weights.locate("face_landmarker", fetch=True).read_bytes()
-        self._net = LandmarkNet(task)
+        self._task = weights.locate("face_landmarker", fetch=True).read_bytes()
         self.run = self._landmarks
         if name == "head and gaze":
             self._points = self._landmarks()
@@ -67,11 +63,12 @@ class Stage:
         return np.array([shots.see(image) for image in self._images])
 
     def _landmarks(self) -> np.ndarray:
-        found = []
-        for image in self._images:
-            self._time_s += 1 / 30
-            found += list(self._net.detect(image, self._time_s))
-        return np.array(found)
+        """With a net of its own for each run, as extraction has it for each video."""
+        from gazehead_jax.extraction.landmarks import LandmarkNet
+
+        with LandmarkNet(self._task) as net:
+            found = [net.detect(image, i / 30) for i, image in enumerate(self._images)]
+        return np.concatenate(found)
 
     def _gaze(self) -> np.ndarray:
         from gazehead_jax.extraction import track
