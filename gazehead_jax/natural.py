@@ -238,7 +238,8 @@ class Natural(nn.Module):
     def __call__(self, carry: Carry, frames: Frame) -> tuple[Carry, Array]:
         """Heads `[b, t, 3]` of frames `[b, t, …]`, and the carry after them."""
         scan = nn.scan(
-            Cell.__call__,
+            # To compute a frame again takes less time than to keep all of it.
+            nn.remat(Cell.__call__, prevent_cse=False),
             variable_broadcast="params",
             split_rngs={"params": False},
             in_axes=1,
