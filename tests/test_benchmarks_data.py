@@ -213,6 +213,9 @@ def test_a_run_tells_all_that_a_ratio_needs(tmp_path, monkeypatch):
     assert made["share"] == pytest.approx(ours["rate"] / made["limit_rate"])
     assert rival["error"] == 0
     assert "NumPy index" in path.read_text()
+    (key,) = facts["keys"]
+    assert key["what"] == "training windows"
+    assert key["limit"].endswith("of copying the same batches in memory")
 
 
 # --- extraction ------------------------------------------------------------------------

@@ -87,6 +87,7 @@ class Report:
             "machine": machine,
             "failures": list(self.failures),
             "notes": list(self.notes),
+            "keys": [dataclasses.asdict(key) for key in self.keys],
             **self.numbers,
         }
         path = Path(folder) / f"{name}.md"
