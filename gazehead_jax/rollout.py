@@ -14,7 +14,6 @@ with the shorter one, and K samples together are the K samples one by one.
 
 import functools
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
@@ -34,13 +33,10 @@ from gazehead_jax.motion import Array, Motion
 
 CHUNK = 256
 # Normals drawn at a time (a power of two): more would leave the caches before their use.
-NOISE_BLOCK = 2**16
+NOISE_BLOCK = 2**15
 ROWS = "rows"
-# How XLA is to compile for a CPU: with the widest registers that there are, and, from so
-# many rows of a device on, matrix products by oneDNN's kernels, not YNNPACK's (173 for
-# 138 GFLOP/s a core on a Xeon with AVX-512).
+# XLA's choice for a CPU with AVX-512 is to use half of its registers.
 WIDE = ("xla_cpu_prefer_vector_width", 512)
-NO_YNN, ROWS_WITHOUT_YNN = ("xla_cpu_experimental_ynn_fusion_type", ""), 8
 
 
 class RolloutState(struct.PyTreeNode):
@@ -270,21 +266,13 @@ def _by_kernel(
     return advance
 
 
-def _options(platform: str, rows: int) -> tuple[tuple[str, int | str], ...]:
-    """What XLA is told for so many rows of a device."""
-    if platform != "cpu":
-        return ()
-    # A loop in one kernel (`doctor.use_cores`) has no library for its products and would
-    # be many times slower.
-    one_loop = "small_while_loop" in os.environ.get("XLA_FLAGS", "")
-    wanted = [WIDE]
-    if rows >= ROWS_WITHOUT_YNN and not one_loop:
-        wanted.append(NO_YNN)
-    return tuple(x for x in wanted if _known(*x))
+def _options(platform: str) -> tuple[tuple[str, int], ...]:
+    """What XLA is told when it compiles for a platform."""
+    return (WIDE,) if platform == "cpu" and _known(*WIDE) else ()
 
 
 @functools.cache
-def _known(option: str, value: int | str) -> bool:
+def _known(option: str, value: int) -> bool:
     """Whether this XLA has an option; they come and go."""
     tried = jax.jit(lambda x: x, compiler_options={option: value})
     try:
@@ -342,7 +330,7 @@ def rollout(
     rows, length = valid.shape
     chunk = chunk or CHUNK
     mesh, platform = _mesh(rows), _platform()
-    options = _options(platform, -(-rows // (mesh.size if mesh else 1)))
+    options = _options(platform)
     if kernel and one_kernel.best_rollout(config, platform):
         advance = _by_kernel(config, mesh, platform, options)
     else:
