@@ -31,7 +31,7 @@ RUNNERS = {
 }
 # What --check holds us to: (contest, rival) → least ratio of its time to ours.
 FLOORS = {
-    ("training windows", "torch DataLoader"): 3.0,
+    ("training windows", "torch DataLoader"): 1.5,
     ("training windows", "NumPy index"): 2.0,
 }
 
