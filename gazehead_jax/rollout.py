@@ -35,8 +35,6 @@ CHUNK = 256
 # Normals drawn at a time (a power of two): more would leave the caches before their use.
 NOISE_BLOCK = 2**15
 ROWS = "rows"
-# XLA's choice for a CPU with AVX-512 is to use half of its registers.
-WIDE = ("xla_cpu_prefer_vector_width", 512)
 
 
 class RolloutState(struct.PyTreeNode):
@@ -204,9 +202,7 @@ def rollout_chunk(
 
 
 @functools.cache
-def _compiled(
-    config: ModelConfig, mesh: Mesh | None, kernel: str | None, options: tuple
-) -> Callable:
+def _compiled(config: ModelConfig, mesh: Mesh | None, kernel: str | None) -> Callable:
     """`rollout_chunk` after its first argument, its rows shared out among a mesh's
     devices."""
 
@@ -228,18 +224,14 @@ def _compiled(
         return tree.unflatten(leaves), heads
 
     chunk = functools.partial(rollout_chunk, config, kernel=kernel)
-    return jax.jit(
-        chunk if mesh is None else shared, compiler_options=dict(options) or None
-    )
+    return jax.jit(chunk if mesh is None else shared)
 
 
 @functools.cache
-def _by_kernel(
-    config: ModelConfig, mesh: Mesh | None, platform: str, options: tuple
-) -> Callable:
+def _by_kernel(config: ModelConfig, mesh: Mesh | None, platform: str) -> Callable:
     """One kernel, or the scan where the kernel fails."""
-    scan = _compiled(config, mesh, None, options)
-    kernel, chosen = _compiled(config, mesh, platform, options), None
+    scan = _compiled(config, mesh, None)
+    kernel, chosen = _compiled(config, mesh, platform), None
 
     def advance(*arguments):
         nonlocal chosen
@@ -264,22 +256,6 @@ def _by_kernel(
         return made
 
     return advance
-
-
-def _options(platform: str) -> tuple[tuple[str, int], ...]:
-    """What XLA is told when it compiles for a platform."""
-    return (WIDE,) if platform == "cpu" and _known(*WIDE) else ()
-
-
-@functools.cache
-def _known(option: str, value: int) -> bool:
-    """Whether this XLA has an option; they come and go."""
-    tried = jax.jit(lambda x: x, compiler_options={option: value})
-    try:
-        tried.lower(0).compile()
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
 
 
 def _platform() -> str:
@@ -330,11 +306,10 @@ def rollout(
     rows, length = valid.shape
     chunk = chunk or CHUNK
     mesh, platform = _mesh(rows), _platform()
-    options = _options(platform)
     if kernel and one_kernel.best_rollout(config, platform):
-        advance = _by_kernel(config, mesh, platform, options)
+        advance = _by_kernel(config, mesh, platform)
     else:
-        advance = _compiled(config, mesh, None, options)
+        advance = _compiled(config, mesh, None)
     extra = 0
     if mesh is not None:
         # Every device gets as many rows; those to fill up with repeat the first ones.

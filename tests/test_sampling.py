@@ -194,16 +194,6 @@ def test_a_cpu_never_asks_for_the_kernel(gaze_motion, monkeypatch):
     sample(random_checkpoint("natural"), gaze_motion)
 
 
-def test_xla_is_told_what_it_knows_and_only_on_a_cpu(monkeypatch):
-    assert not rollouts._known("xla_cpu_no_such_option", 1)
-    assert rollouts._known("xla_cpu_enable_fast_math", False)
-    monkeypatch.setattr(rollouts, "_known", lambda option, value: True)
-    assert rollouts._options("cpu") == (rollouts.WIDE,)
-    assert rollouts._options("gpu") == ()
-    monkeypatch.setattr(rollouts, "_known", lambda option, value: False)
-    assert rollouts._options("cpu") == ()
-
-
 def test_cores_are_asked_for_and_what_the_user_said_stays(monkeypatch):
     from gazehead_jax.doctor import use_cores
 
@@ -306,9 +296,7 @@ def test_nothing_compiles_anew_for_another_length():
         pieces = list(rollout(checkpoint, state, gaze, np.ones((1, length), bool)))
         assert sum(p.shape[1] for p in pieces) == length
     assert rollouts._compiled.cache_info().currsize == 1
-    options = rollouts._options("cpu")
-    program = rollouts._compiled(checkpoint.config.model, None, None, options)
-    assert program._cache_size() == 1
+    assert rollouts._compiled(checkpoint.config.model, None, None)._cache_size() == 1
 
 
 @pytest.mark.slow
