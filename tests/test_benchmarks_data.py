@@ -375,7 +375,7 @@ def test_all_writes_one_page_and_goes_on_without_what_is_missing(tmp_path):
     assert "- partly: Left out: torch." in text
     assert "[Quick](quick.md)" in text
     assert (tmp_path / "quick.md").is_file()
-    assert failures == ["too slow", "broken: a rival lies"]
+    assert failures == ["quick: too slow", "broken: a rival lies"]
     assert "- broken: a rival lies" in text
     facts = json.loads(page.with_suffix(".json").read_text())
     assert facts["failures"] == failures

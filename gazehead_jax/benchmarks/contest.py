@@ -111,7 +111,7 @@ class Result:
 
     def key(self) -> Key:
         """Its row in the table of the most important numbers."""
-        rivals = ", ".join(f"{e.name} {e.ratio:.2g} ×" for e in self.entries[1:])
+        rivals = "; ".join(f"{e.name} {e.ratio:.2g} ×" for e in self.entries[1:])
         limit = f"{self.share:.0%} of {self.limit}" if self.limit else ""
         return Key(self.title, f"{number(self.ours.rate)} {self.unit}/s", rivals, limit)
 

@@ -60,7 +60,7 @@ def benchmark(
         page = report.write(out)
         pages.append(f"[{report.title}]({page.name})")
         rows += keys(report)
-        failures += report.failures
+        failures += [f"{kind}: {failure}" for failure in report.failures]
         left_out += [f"{kind}: {n}" for n in report.notes if n.startswith("Left out")]
     return _write(Path(out), rows, failures, left_out, pages), failures
 
@@ -86,7 +86,7 @@ def _of_sampling(table: dict) -> Key:
     return Key(
         f"sampling, {table['model']}, {rows}",
         f"{ours['step_us']:.1f} µs a frame",
-        ", ".join(f"{r['name']} {r['ratio']:.2g} ×" for r in rivals),
+        "; ".join(f"{r['name']} {r['ratio']:.2g} ×" for r in rivals),
         f"{table['share']:.0%} of {limit}",
     )
 
