@@ -70,13 +70,16 @@ def add_commands(add) -> None:
 
 
 def _train(args) -> None:
-    start()
     from gazehead_jax import parallel
     from gazehead_jax.config import load_experiment
 
     config = load_experiment(args.config, args.overrides)
     if args.distributed or args.coordinator:
+        start()
         parallel.initialize(args.coordinator, args.num_processes, args.process_id)
+    else:
+        devices = parallel.host_devices(config)
+        start(rows=devices if devices > 1 else None)
     from gazehead_jax.training import train
 
     result = train(config, args.workdir, data_dir=args.data_dir)
