@@ -190,7 +190,8 @@ def rollout_chunk(
         return jax.lax.scan(frame, carry, (*inputs, noise(carry.t, size)))
 
     per_frame = len(valid) * networks.noise_width(config)
-    size = math.gcd(length, max(1, NOISE_BLOCK >> (per_frame - 1).bit_length()))
+    most = max(1, NOISE_BLOCK >> (per_frame - 1).bit_length())
+    size = length if length <= most else math.gcd(length, most)
     inputs = jnp.swapaxes(gaze, 0, 1), jnp.swapaxes(valid, 0, 1)
     if size == length:
         carry, heads = block(state.carry, inputs)
