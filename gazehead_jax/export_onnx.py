@@ -165,11 +165,10 @@ def _update(g, w, hidden, seen, constant, z) -> _Value:
     h = w.config.hidden
     a = g.dense(hidden, w._from_hidden, h)
     b = g.dense(g.join(seen, constant, z), w._from_input, 0)
-    both = g("Tanh", a.columns(0, 2 * h) + b.columns(0, 2 * h))
+    both = (g("Tanh", a.columns(0, 2 * h) + b.columns(0, 2 * h)) + 1.0) * 0.5
     reset, keep = both.columns(0, h), both.columns(h, 2 * h)
-    new = a.columns(2 * h, 3 * h) * (reset + 1.0) + b.columns(2 * h, 3 * h)
-    new = g("Tanh", new)
-    return new + (keep + 1.0) * 0.5 * (hidden - new)
+    new = g("Tanh", a.columns(2 * h, 3 * h) * reset + b.columns(2 * h, 3 * h))
+    return new + keep * (hidden - new)
 
 
 def _cvae(g, w, state, gaze, valid, noise):

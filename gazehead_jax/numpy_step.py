@@ -8,9 +8,10 @@ A frame's inputs stand beside each other in one buffer
 
     x = [hidden | 1 | seen | constant | z]
 
-so that the prior, both halves of the GRU and the output each are one product with a
-neighbouring part of it; biases are the rows of the 1. Sigmoids are tanh of half their
-argument, and the halves are in the weights.
+so that what the prior and the GRU take from the last frame is one product with its
+beginning, and what the GRU takes from this frame one with its end; biases are the rows of
+the 1. The buffer is also most of the state. Sigmoids are tanh of half their argument, and
+that half is in the weights.
 
 Dims: s rows (samples), h hidden, z latent, n noise, g what `networks.seen_gaze` gives.
 """
@@ -42,6 +43,8 @@ class NumpyStep:
       state = stepper.start()
       state, head = stepper.step(state, gaze, valid, noise)
 
+    Or, quicker, with the state inside: `resume` it, then `advance` frame by frame.
+
     Args:
       checkpoint: anything with the `config.model` and `params` of a `Checkpoint`.
       num_samples: s.
@@ -51,15 +54,15 @@ class NumpyStep:
         self.config = c = checkpoint.config.model
         self.num_samples = s = num_samples
         cell = checkpoint.params["cell"]
-        natural = c.kind == "natural"
+        self._is_natural = natural = c.kind == "natural"
         looks = LOOKS if natural and c.lookahead else 0
         # What the natural cell calls `seen` has 16 features and 3 a look ahead.
-        self._seen = 16 + 3 * looks if natural else 2
+        seen = 16 + 3 * looks if natural else 2
         constant = c.style if natural else c.context * c.head_dim
         self._learned = natural or c.prior == "learned"
         self.noise_width = c.latent + 3 if natural else c.latent
         self.gaze_width = 2 + 3 * looks
-        h, known = c.hidden, c.hidden + 1 + self._seen + constant
+        h, known = c.hidden, c.hidden + 1 + seen + constant
 
         # NumPy takes its own numbers faster than Python's.
         self._limit = np.float32(FEATURE_LIMIT if natural else HEAD_LIMIT)
@@ -68,28 +71,31 @@ class NumpyStep:
         self._lowest, self._highest = np.float32(lowest_highest)
         self._half, self._one = np.float32([0.5, 1])
 
+        self._from_hidden, self._from_input = _gru(cell["gru"], h, seen, c.latent)
+        unseen = np.zeros((seen + constant, 3 * h), np.float32)
+        self._from_known = np.concatenate([self._from_hidden, unseen])
         if self._learned:
-            prior = _with_bias(cell["prior_hidden"], h)
+            self._prior_hidden = prior = _with_bias(cell["prior_hidden"], h)
+            self._from_known = np.concatenate([self._from_known, prior], 1)
             spread = np.float32([1] * c.latent + [0.5] * c.latent)
-            self._prior_hidden = prior
             self._prior = _with_bias(cell["prior"], prior.shape[1]) * spread
             self._inner = np.ones((s, prior.shape[1] + 1), np.float32)
             self._drawn = np.empty((s, 2 * c.latent), np.float32)
-        self._from_hidden, self._from_input = _gru(cell["gru"], h, self._seen, c.latent)
         self._head = _with_bias(cell["head"], h)
 
+        # Buffers, and parts of them made once: making a view costs as much as using it.
         self._x = x = np.ones((s, known + c.latent), np.float32)
-        # Parts of the buffer, made once: making a view costs as much as using it.
-        self._hidden, self._with_one = x[:, :h], x[:, : h + 1]
-        self._seen_part = x[:, h + 1 : h + 1 + self._seen]
-        self._constant, self._z = x[:, h + 1 + self._seen : known], x[:, known:]
+        self._hidden, self._seen = x[:, :h], x[:, h + 1 : h + 1 + seen]
+        self._constant, self._z = x[:, h + 1 + seen : known], x[:, known:]
         self._known, self._input = x[:, :known], x[:, h:]
-        self._output_of = self._known if natural else self._with_one
-        a, b = (np.empty((s, 3 * h), np.float32) for _ in range(2))
-        self._gates = (a, b, a[:, : 2 * h], b[:, : 2 * h])
-        self._thirds = (a[:, :h], a[:, h : 2 * h], a[:, 2 * h :], b[:, 2 * h :])
+        self._output_of = self._known if natural else x[:, : h + 1]
+        self._a = a = np.empty((s, self._from_known.shape[1]), np.float32)
+        self._b = b = np.empty((s, 3 * h), np.float32)
+        self._gates = (a[:, : 2 * h], b[:, : 2 * h], a[:, :h], a[:, h : 2 * h])
+        self._new, self._new_input = a[:, 2 * h : 3 * h], b[:, 2 * h :]
+        self._inner_in = a[:, 3 * h :]
         self._out = np.empty((s, self._head.shape[1]), np.float32)
-        self.step = self._natural if natural else self._cvae
+        self.resume(self.start())
 
     def start(self, style=None) -> dict[str, np.ndarray]:
         """The state without a past: a natural head at rest and straight, a cvae at the
@@ -99,22 +105,15 @@ class NumpyStep:
           style: `[s, style]`, of a natural model; zeros when left out.
         """
         c, s = self.config, self.num_samples
-        if c.kind == "natural":
-            style = np.zeros((s, c.style)) if style is None else style
-            state = _named(np.zeros((s, 12), np.float32), [False] * s)
-            state["style"] = np.asarray(style, np.float32).reshape(s, c.style)
+        zeros = lambda *shape: np.zeros((s, *shape), np.float32)
+        if self._is_natural:
+            state = _named([[0.0] * 12 + [False]] * s)
+            state["style"] = zeros(c.style) if style is None else np.float32(style)
         else:
-            past = np.zeros((2, s, c.context, c.head_dim), np.float32)
-            state = {
-                "z": np.zeros((s, c.latent), np.float32),
-                "recent": past[0],
-                "context": past[1],
-                "gaze": np.zeros((s, 2), np.float32),
-            }
-        return state | {
-            "hidden": np.zeros((s, c.hidden), np.float32),
-            "t": np.zeros((), np.int32),
-        }
+            past = (c.context, c.head_dim)
+            state = {"z": zeros(c.latent), "gaze": zeros(2)}
+            state |= {"recent": zeros(*past), "context": zeros(*past)}
+        return state | {"hidden": zeros(c.hidden), "t": np.zeros((), np.int32)}
 
     def step(self, state, gaze, valid, noise):
         """One frame; the arguments stay as they are.
@@ -129,64 +128,82 @@ class NumpyStep:
         Returns:
           (the state, heads `[s, d]` in the network's units).
         """
-        raise NotImplementedError  # Each object has the one of its kind.
+        self.resume(state)
+        head = self.advance(gaze, valid, noise)
+        return self.state(), head
+
+    def resume(self, state) -> None:
+        """Goes on from a state."""
+        self._hidden[:], self._t = state["hidden"], int(state["t"])
+        if self._is_natural:
+            self._constant[:], self._rows = state["style"], _rows(state)
+        else:
+            self._constant[:] = state["context"].reshape(self._constant.shape)
+            self._recent = state["recent"].reshape(self._constant.shape).copy()
+            self._z[:], self._seen[:] = state["z"], state["gaze"]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The state now, for `resume`."""
+        if self._is_natural:
+            state = _named(self._rows) | {"style": self._constant.copy()}
+        else:
+            past = (self.num_samples, self.config.context, self.config.head_dim)
+            state = {
+                "z": self._z.copy(),
+                "recent": self._recent.reshape(past).copy(),
+                "context": self._constant.reshape(past).copy(),
+                "gaze": self._seen.copy(),
+            }
+        return state | {"hidden": self._hidden.copy(), "t": np.array(self._t, np.int32)}
+
+    def advance(self, gaze, valid, noise) -> np.ndarray:
+        """Heads of the next frame; arguments and heads as of `step`."""
+        self._t += 1
+        frame = self._natural if self._is_natural else self._cvae
+        return frame(gaze, valid, noise)
 
     # --- the two kinds ---------------------------------------------------------------
 
-    def _natural(self, state, gaze, valid, noise):
-        features, latent = self._seen_part, self.config.latent
-        self._hidden[:] = state["hidden"]
-        self._constant[:] = state["style"]
+    def _natural(self, gaze, valid, noise):
+        features, latent = self._seen, self.config.latent
         # A few rows are faster as Python's numbers than as tiny arrays.
-        memory = _rows(state)
-        seen_rows, usable = gaze.tolist(), valid.tolist()
-        held = []
-        for i, past in enumerate(memory):
-            row, held_gaze = self._features(past, seen_rows[i], usable[i])
-            features[i] = row
-            held.append(held_gaze)
+        for i, given in enumerate(zip(gaze.tolist(), valid.tolist(), strict=True)):
+            features[i] = self._features(self._rows[i], *given)
         np.minimum(features, self._limit, out=features)
         np.maximum(features, -self._limit, out=features)
+        self._known.dot(self._from_known, self._a)
         self._draw(noise[:, :latent])
-        hidden = self._update()
-        made = np.dot(self._output_of, self._head, out=self._out).tolist()
-        body = np.empty((len(made), 12), np.float32)
-        seen = []
-        for i, push in enumerate(noise[:, latent:].tolist()):
-            body[i] = _moved(memory[i], made[i], push) + held[i]
-            seen.append(memory[i][12] or usable[i])
-        state = _named(body, seen) | {
-            "style": state["style"],
-            "hidden": hidden,
-            "t": np.array(int(state["t"]) + 1, np.int32),
-        }
-        return state, state["head"]
+        self._update()
+        made = self._output_of.dot(self._head, self._out).tolist()
+        for row, out, push in zip(
+            self._rows, made, noise[:, latent:].tolist(), strict=True
+        ):
+            _move(row, out, push)
+        return np.array([row[:3] for row in self._rows], np.float32)
 
-    def _features(self, past, gaze, valid):
-        """(features of a row, what is kept of its gaze), see `natural.Cell`."""
-        pitch, yaw, roll = past[:3]
-        was_pitch, was_yaw, posture, seen = past[9:]
-        if valid:
-            up, side = gaze[:2]
-        else:
-            up, side = was_pitch, was_yaw
+    def _features(self, row, gaze, valid):
+        """Features of a row, whose gaze is renewed; see `natural.Cell`."""
+        pitch, yaw, roll = row[:3]
+        was_pitch, was_yaw, posture, seen = row[9:]
+        up, side = gaze[:2] if valid else (was_pitch, was_yaw)
         if not seen:
             was_pitch, was_yaw, posture = up, side, side
         posture += _wrap(side - posture) / POSTURE_FRAMES
+        row[9:] = up, side, posture, seen or valid
         eye = (up, side)
         if self.config.sees == "eyes":
             eye = _eye(up, side, pitch, yaw, roll)
-        row = [
+        features = [
             eye[0] / EYE,
             eye[1] / EYE,
             _wrap(up - was_pitch) / GAZE_STEP,
             _wrap(side - was_yaw) / GAZE_STEP,
-            past[3] / HEAD_STEP,
-            past[4] / HEAD_STEP,
-            past[5] / HEAD_STEP,
-            past[6] / HEAD_CHANGE,
-            past[7] / HEAD_CHANGE,
-            past[8] / HEAD_CHANGE,
+            row[3] / HEAD_STEP,
+            row[4] / HEAD_STEP,
+            row[5] / HEAD_STEP,
+            row[6] / HEAD_CHANGE,
+            row[7] / HEAD_CHANGE,
+            row[8] / HEAD_CHANGE,
             pitch / TILT,
             roll / TILT,
             up / GAZE_PITCH,
@@ -195,55 +212,45 @@ class NumpyStep:
             1.0 if valid else 0.0,
         ]
         for look in range(2, self.gaze_width, 3):
-            known = gaze[look + 2]
-            row += (
-                known * _wrap(gaze[look] - up) / EYE,
-                known * _wrap(gaze[look + 1] - side) / EYE,
-                known,
+            to_pitch, to_yaw, known = gaze[look : look + 3]
+            features += (
+                (_wrap(to_pitch - up) / EYE, _wrap(to_yaw - side) / EYE, 1.0)
+                if known
+                else (0.0, 0.0, 0.0)
             )
-        return row, (up, side, posture)
+        return features
 
-    def _cvae(self, state, gaze, valid, noise):
-        c, s = self.config, self.num_samples
-        starts = int(state["t"]) % c.period == 0
-        context = state["recent"] if starts else state["context"]
-        gaze = np.where(valid[:, None], gaze, state["gaze"]).astype(np.float32)
-        self._hidden[:] = 0 if starts and not c.carry_state else state["hidden"]
-        self._seen_part[:] = gaze
-        self._constant[:] = context.reshape(s, -1)
-        if not starts:
-            self._z[:] = state["z"]
-        elif self._learned:
+    def _cvae(self, gaze, valid, noise):
+        c, recent, past = self.config, self._recent, self._constant
+        np.copyto(self._seen, gaze, where=valid[:, None])
+        starts = (self._t - 1) % c.period == 0
+        if starts:
+            past[:] = recent
+            if not c.carry_state:
+                self._hidden[:] = 0
+        self._known.dot(self._from_known, self._a)
+        if starts and self._learned:
             self._draw(noise)
-        else:
+        elif starts:
             self._z[:] = noise
-        hidden = self._update()
-        head = np.dot(self._output_of, self._head)
+        self._update()
+        head = self._output_of.dot(self._head)
         if c.increments:
-            head += context[:, -1]
+            head += past[:, -c.head_dim :]
         np.minimum(head, self._limit, out=head)
         np.maximum(head, -self._limit, out=head)
-        recent = np.empty_like(context)
         if c.context:
-            recent[:, :-1] = state["recent"][:, 1:]
-            recent[:, -1] = head
-        state = {
-            "hidden": hidden,
-            "z": self._z.copy(),
-            "recent": recent,
-            "context": context,
-            "gaze": gaze,
-            "t": np.array(int(state["t"]) + 1, np.int32),
-        }
-        return state, head
+            recent[:, : -c.head_dim] = recent[:, c.head_dim :]
+            recent[:, -c.head_dim :] = head
+        return head
 
     # --- what both share -------------------------------------------------------------
 
     def _draw(self, noise):
         """z of the learned prior, into the buffer."""
         inner, drawn, latent = self._inner, self._drawn, self.config.latent
-        np.tanh(np.dot(self._known, self._prior_hidden), out=inner[:, :-1])
-        np.dot(inner, self._prior, out=drawn)
+        np.tanh(self._inner_in, out=inner[:, :-1])
+        inner.dot(self._prior, drawn)
         spread = drawn[:, latent:]
         np.minimum(spread, self._highest, out=spread)
         np.maximum(spread, self._lowest, out=spread)
@@ -252,26 +259,21 @@ class NumpyStep:
         np.add(drawn[:, :latent], spread, out=self._z)
 
     def _update(self):
-        """The GRU's next hidden state `[s, h]`, also into the buffer."""
-        a, b, both, other = self._gates
-        reset, keep, new, new_input = self._thirds
-        np.dot(self._with_one, self._from_hidden, out=a)
-        np.dot(self._input, self._from_input, out=b)
-        both += other
+        """The GRU's next hidden state, into the buffer."""
+        both, both_input, reset, keep = self._gates
+        hidden, new = self._hidden, self._new
+        self._input.dot(self._from_input, self._b)
+        both += both_input
         np.tanh(both, out=both)
-        # r n = (1 + tanh) n / 2, and that half is in the weights.
-        reset += self._one
+        both += self._one
+        both *= self._half
         new *= reset
-        new += new_input
+        new += self._new_input
         np.tanh(new, out=new)
-        # (1 - u) n + u h with u = (1 + tanh) / 2.
-        hidden = self._hidden - new
-        keep += self._one
-        keep *= self._half
+        # (1 - u) n + u h
+        hidden -= new
         hidden *= keep
         hidden += new
-        self._hidden[:] = hidden
-        return hidden
 
 
 class Exported(NumpyStep):
@@ -342,31 +344,35 @@ def _gru(gru, hidden: int, seen: int, latent: int) -> tuple[np.ndarray, np.ndarr
         order = np.r_[:seen, seen + latent : len(kernel), seen : seen + latent]
         return np.insert(kernel[order], 0, gru[name]["bias"], 0)
 
-    of_hidden = [np.asarray(gru[n]["kernel"], np.float32) for n in ("hr", "hz", "hn")]
-    bias = np.zeros((1, 3 * hidden), np.float32)
-    bias[0, 2 * hidden :] = gru["hn"]["bias"]
-    from_hidden = np.concatenate([np.concatenate(of_hidden, 1), bias]) * np.float32(0.5)
-    halves = zip(("ir", "iz", "in"), np.float32([0.5, 0.5, 1]), strict=True)
-    from_input = np.concatenate([of_input(n) * half for n, half in halves], 1)
-    return from_hidden, from_input
+    def of_hidden(name):
+        bias = gru[name].get("bias", np.zeros(hidden))
+        return np.concatenate([gru[name]["kernel"], bias[None]]).astype(np.float32)
+
+    halves = np.float32([0.5, 0.5, 1])
+    join = lambda part, names: np.concatenate(
+        [part(name) * half for name, half in zip(names, halves, strict=True)], 1
+    )
+    return join(of_hidden, ("hr", "hz", "hn")), join(of_input, ("ir", "iz", "in"))
 
 
 # --- one row of the natural model, in Python's numbers --------------------------------
 
 
-def _named(body: np.ndarray, seen) -> dict[str, np.ndarray]:
+def _named(rows) -> dict[str, np.ndarray]:
+    """The state of rows of (head, step, change, gaze, posture, seen)."""
+    body = np.array([row[:12] for row in rows], np.float32)
     return {
         "head": body[:, :3],
         "step": body[:, 3:6],
         "change": body[:, 6:9],
         "gaze": body[:, 9:11],
         "posture": body[:, 11],
-        "seen": np.array(seen, bool),
+        "seen": np.array([row[12] for row in rows], bool),
     }
 
 
 def _rows(state) -> list:
-    """head, step, change, gaze, posture, seen of each row."""
+    """The reverse of `_named`."""
     parts = [state[name].tolist() for name in ("head", "step", "change", "gaze")]
     ends = zip(state["posture"].tolist(), state["seen"].tolist(), strict=True)
     return [
@@ -390,28 +396,24 @@ def _eye(up, side, pitch, yaw, roll) -> tuple[float, float]:
     return math.atan2(-y, math.hypot(x, z)), math.atan2(-x, -z)
 
 
-def _moved(past, out, noise) -> tuple[float, ...]:
-    """(head, step, change) after the network's 12 outputs."""
-    heads, steps, changes = [], [], []
+def _move(row, out, noise) -> None:
+    """Renews head, step and change of a row by the network's 12 outputs."""
     for i in range(3):
         # Comparisons are several times as fast as min and max.
         spread = out[3 + i] - 1
         spread = 2.0 if spread > 2 else -6.0 if spread < -6 else spread
         keep_step = 0.5 + 0.5 * math.tanh(0.5 * out[6 + i] + 1)
         keep_change = 0.5 + 0.5 * math.tanh(0.5 * out[9 + i])
-        change = (
-            keep_change * past[6 + i]
+        row[6 + i] = change = (
+            keep_change * row[6 + i]
             + (1 - keep_change) * HEAD_CHANGE * out[i]
             + 1e-3 * math.exp(spread) * noise[i]
         )
-        step = keep_step * past[3 + i] + change
+        step = keep_step * row[3 + i] + change
         step = FASTEST if step > FASTEST else -FASTEST if step < -FASTEST else step
-        head, limit = past[i] + step, TILT_LIMIT
+        head, limit = row[i] + step, TILT_LIMIT
         if i == 1:
             head = _wrap(head)
         else:
             head = limit if head > limit else -limit if head < -limit else head
-        heads.append(head)
-        steps.append(step)
-        changes.append(change)
-    return (*heads, *steps, *changes)
+        row[i], row[3 + i] = head, step
