@@ -73,7 +73,7 @@ class ModelConfig:
       increments: the decoder gives the change from the last context head instead of
         the head itself.
       remat: recompute activations in the backward pass: less memory, and faster on
-        CPU for long horizons.
+        CPU for long horizons. A natural model always does.
       style: size of the code that tells people apart; 0 for none.
       sees: "eyes" for the gaze in the head that the model has made, "gaze" for the gaze in
         the camera frame.
