@@ -268,6 +268,8 @@ def read_video(
         stream = streams[0]
         stream.thread_type = "AUTO"
         start, last, size = None, -np.inf, None
+        # One for all frames: a frame of its own would set a converter up each time.
+        convert = av.video.reformatter.VideoReformatter()
         for frame in container.decode(stream):
             # Broken files repeat times.
             if frame.time is None or frame.time < last + 1e-3:
@@ -277,7 +279,7 @@ def read_video(
             size = size or _square_size(
                 frame, stream.sample_aspect_ratio, longest, height
             )
-            picture = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+            picture = convert.reformat(frame, *size, "rgb24").to_ndarray()
             picture = np.rot90(picture, round(frame.rotation / 90))
             yield float(last - start), np.ascontiguousarray(picture)
         require(
