@@ -128,7 +128,7 @@ class Step(nn.Module):
         hidden = carry.hidden
         if not self.config.carry_state:
             hidden = jnp.where(starts, 0, hidden)
-        past = context.reshape(len(gaze), -1)
+        past = context.reshape(gaze.shape[0], -1)
 
         drawn, prior, posterior = self._draw(
             hidden, gaze, past, frame.noise, frame.posterior
@@ -159,7 +159,7 @@ class Step(nn.Module):
         context, hidden = carry.recent, carry.hidden
         if not self.config.carry_state:
             hidden = jnp.zeros_like(hidden)
-        past = context.reshape(len(gaze), -1)
+        past = context.reshape(gaze.shape[0], -1)
         z, prior, posterior = self._draw(
             hidden, gaze[:, 0], past, frames.noise, frames.posterior
         )

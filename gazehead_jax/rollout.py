@@ -35,6 +35,9 @@ CHUNK = 256
 # Normals drawn at a time (a power of two): more would leave the caches before their use.
 NOISE_BLOCK = 2**15
 ROWS = "rows"
+# A kernel is trusted after its first heads were those of the scan, in the network's units;
+# devices that round products to TF32 or bfloat16 stay within this.
+FRAMES_COMPARED, TOLERANCE = 8, 2e-2
 
 
 class RolloutState(struct.PyTreeNode):
@@ -239,8 +242,9 @@ def _by_kernel(config: ModelConfig, mesh: Mesh | None, platform: str) -> Callabl
         if chosen is not None:
             return chosen(*arguments)
         try:
-            # Some failures show only when it runs.
+            # Some failures show only when it runs, and some only in what it makes.
             made = jax.block_until_ready(kernel(*arguments))
+            _agree(made[1], scan(*arguments)[1])
         # Whatever a compiler raises; what is wrong with the input, the scan raises too.
         except Exception as error:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -257,6 +261,14 @@ def _by_kernel(config: ModelConfig, mesh: Mesh | None, platform: str) -> Callabl
         return made
 
     return advance
+
+
+def _agree(made: Float[Array, "s t d"], expected: Float[Array, "s t d"]) -> None:
+    """Raises unless a kernel's first heads are the scan's."""
+    apart = float(jnp.abs(made - expected)[:, :FRAMES_COMPARED].max())
+    # Also if it is no number.
+    if not apart <= TOLERANCE:
+        raise ArithmeticError(f"its heads differ from the scan's by {apart:.1e}")
 
 
 def _platform() -> str:
@@ -296,8 +308,8 @@ def rollout(
         of a style.
       live: hide from the model what gaze is to come, as in live use.
       kernel: let a GPU or TPU run the frames in one kernel where there is one for the
-        network. If it fails a warning says so, and `lax.scan` does the work, as with
-        False and as on a CPU always.
+        network. If it fails, or its first heads are not the scan's, a warning says so,
+        and `lax.scan` does the work, as with False and as on a CPU always.
 
     Yields:
       `[samples, frames, 3]`; roll is 0 for a model of (pitch, yaw).

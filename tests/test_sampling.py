@@ -188,6 +188,24 @@ def test_a_kernel_that_fails_is_told_once_and_the_scan_goes_on(
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+def test_a_kernel_that_computes_something_else_is_not_trusted(
+    gaze_motion, on_a_gpu, monkeypatch
+):
+    checkpoint = random_checkpoint("natural")
+    honest = one_kernel.best_rollout(checkpoint.config.model, "gpu")
+
+    def wrong(*arguments):
+        carry, heads = honest(*arguments)
+        return carry, heads.at[0, 3, 1].add(0.1)
+
+    monkeypatch.setattr(one_kernel, "best_rollout", lambda config, platform: wrong)
+    with pytest.warns(RuntimeWarning, match=r"differ from the scan's by 1.0e-01"):
+        got = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
+    monkeypatch.undo()
+    expected = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
 def test_a_cpu_never_asks_for_the_kernel(gaze_motion, monkeypatch):
     assert rollouts._platform() == "cpu"
     monkeypatch.setattr(one_kernel, "rollout_kernel", None)
