@@ -116,8 +116,14 @@ def text(found: Sequence[Length]) -> str:
 
 
 def _peak_mb() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    # What getrusage tells begins with the peak of the program that started this one.
+    kilobytes = next(x for x in status.splitlines() if x.startswith("VmHWM")).split()[1]
+    return int(kilobytes) * 1024 / 1e6
 
 
 def _held_mb() -> float:

@@ -24,7 +24,7 @@ FLOORS = {
     ("frame", 1, "torch script"): 3.7,
     ("frame", 1, "onnx"): 2.3,
     ("frame", 64, "torch eager"): 1.7,
-    ("frame", 1024, "torch eager"): 1.5,
+    ("frame", 1024, "torch eager"): 1.3,
     ("natural", 1, "torch eager"): 50.0,
     ("natural", 1, "onnx"): 12.0,
     ("natural", 64, "torch eager"): 3.0,
