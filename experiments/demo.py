@@ -6,8 +6,8 @@ rollouts of two seconds that feed on themselves, and a velocity term against jer
   gazehead train --config experiments/demo.py --workdir runs/demo
 
 2,000 steps in about 100 s on two cores of an AMD Zen 5 (2026-11-22). Expect, on the test
-split, an energy score of 5.2°, a jerk ratio of 1.0 and a yaw lag of 0.13 s, which is that
-of the real heads.
+split, an energy score of 4.5°, a jerk ratio of 1.0 and a yaw lag of 0.13 s, where real heads
+have 0.15 s.
 """
 
 from gazehead_jax.config import (

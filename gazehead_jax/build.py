@@ -251,7 +251,7 @@ def prepared_dir(name: str, data_dir: str | os.PathLike | None = None) -> Path:
     cls = _builder_class(base)
     if not config and cls.BUILDER_CONFIGS:
         config = cls.BUILDER_CONFIGS[0].name
-    root = Path(data_dir or tfds.core.constants.DATA_PATH).expanduser()
+    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     return root / base / config / str(cls.VERSION)
 
 

@@ -9,8 +9,10 @@ one small `.npz`; models that come with the package are such files.
 import dataclasses
 import json
 import math
+import os
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,6 +75,10 @@ def load(path: str | Path, which: str = "best") -> Checkpoint:
       GazeheadError: nothing there, an unfinished or foreign folder, or parameters that
         do not fit their config.
     """
+    require(
+        isinstance(path, str | os.PathLike),
+        f"load takes a name or a path, got {type(path).__name__}.",
+    )
     if str(path) in SHIPPED:
         return _unpack(SHIPPED_FOLDER / f"{path}.npz")
     path = Path(path)
@@ -102,8 +108,6 @@ def load(path: str | Path, which: str = "best") -> Checkpoint:
                     partial_restore=True,
                 ),
             )
-    except GazeheadError:
-        raise
     except Exception as error:
         raise GazeheadError(
             f"{folder}: not a readable checkpoint ({type(error).__name__}: "
@@ -155,7 +159,7 @@ def card(name: str | Path) -> str:
     written = SHIPPED_FOLDER / f"{name}.md"
     parts = [written.read_text()] if str(name) in SHIPPED else []
     facts = {"provenance": checkpoint.provenance, "config": checkpoint.config.to_dict()}
-    return "\n".join([*parts, json.dumps(facts, indent=1)])
+    return "\n".join([*parts, json.dumps(facts, indent=1, ensure_ascii=False)])
 
 
 def _unpack(path: Path) -> Checkpoint:
@@ -164,7 +168,14 @@ def _unpack(path: Path) -> Checkpoint:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         facts = json.loads(str(arrays.pop("about")))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise GazeheadError(
             f"{path}: not a packed model ({type(error).__name__}); `gazehead pack` "
             "writes them."
@@ -217,13 +228,16 @@ def _leaves(tree):
 def _step_folder(path: Path, which: str) -> Path:
     require(
         path.exists(),
-        f"{path}: there is no such checkpoint or workdir, and none of this name comes "
-        f"with the package ({', '.join(SHIPPED)} do).",
+        f"{path}: there is no such checkpoint or workdir, and no model of this name comes "
+        f"with the package, which has: {', '.join(SHIPPED)}.",
     )
     if path.name.isdigit() and (path / "about").is_dir():
         return path
     root = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    require(root.is_dir(), f"{path}: a checkpoint is a folder, and this is a file.")
+    require(
+        root.is_dir(),
+        f"{path}: a checkpoint is a workdir or a packed .npz, and this is another file.",
+    )
     steps = sorted(int(p.name) for p in root.iterdir() if p.name.isdigit())
     require(
         bool(steps),
@@ -243,11 +257,13 @@ def _step_folder(path: Path, which: str) -> Path:
 
 
 def loss_of(folder: Path) -> float:
-    """The validation loss that Orbax wrote beside a checkpoint; infinite if none."""
+    """The validation loss that Orbax wrote beside a checkpoint; infinite if there is none
+    or it is not finite, so that such a checkpoint is never the best."""
     try:
-        return json.loads((folder / "metrics" / "metrics").read_text())["loss"]
+        loss = json.loads((folder / "metrics" / "metrics").read_text())["loss"]
     except (OSError, ValueError, KeyError):
         return math.inf
+    return loss if math.isfinite(loss) else math.inf
 
 
 def manager(workdir: str | Path):

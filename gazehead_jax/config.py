@@ -60,7 +60,7 @@ class ModelConfig:
     Attributes:
       kind: "cvae", the conditional VAE of `model.py`, or "natural", see `natural.py`; of
         the latter `hidden`, `latent`, `context` (frames of the past that it is warmed up
-        with), `style` and `sees` count.
+        with), `style`, `lookahead` and `sees` count.
       hidden: width of the GRUs.
       latent: size of z.
       head_dim: 2 for (pitch, yaw), 3 with roll.
@@ -244,6 +244,11 @@ class Config:
                 "config: a natural model's windows come in pairs of one person: "
                 f"train.batch_size must be even, got {self.train.batch_size}.",
             )
+        require(
+            self.model.kind == "natural" or not self.model.style,
+            "config: only a natural model has styles, but model.style is "
+            f"{self.model.style}.",
+        )
         require(
             self.model.kind == "natural" or not self.model.lookahead,
             "config: only a natural model looks ahead, but model.lookahead is "

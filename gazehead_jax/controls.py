@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gazehead_jax.errors import require
-from gazehead_jax.motion import PITCH_LIMIT, TURN_LIMIT
+from gazehead_jax.motion import PITCH_LIMIT, TURN_LIMIT, wrap
 
 # Up to this share of a limit heads are as they are; beyond it they bend towards it.
 FREE = 0.7
@@ -50,20 +50,29 @@ class Controls:
             "amplitude to 0.",
         )
         bounds = (PITCH_LIMIT, TURN_LIMIT, TURN_LIMIT)
-        require(
-            all(abs(a) <= b for a, b in zip(self.rest_pose, bounds, strict=True)),
-            f"rest_pose must be in radians, got {self.rest_pose}.",
-        )
+        for name in ("rest_pose", "limits"):
+            values = getattr(self, name) or (0.0, 0.0, 0.0)
+            require(
+                all(abs(a) <= b for a, b in zip(values, bounds, strict=True)),
+                f"{name} must be in radians, at most a quarter turn of pitch and half a "
+                f"turn of yaw and roll, got {tuple(values)}.",
+            )
 
     def apply(self, head: Float[np.ndarray, "*b 3"]) -> Float[np.ndarray, "*b 3"]:
-        """Heads in radians under these controls."""
+        """Heads in radians under these controls.
+
+        Whoever hands in a movement unwraps it first (`np.unwrap`), or a head that turns
+        past ±180° would jump wherever amplitude or limits apply. Yaw and roll come back
+        wrapped.
+        """
         if self == AS_SAMPLED:
             return head
         out = np.asarray(self.rest_pose) + self.amplitude * head
         if self.limits is not None:
             out = soft_limit(out, self.limits)
-        bounds = np.array([np.pi / 2, np.pi, np.pi])
-        return np.clip(out, -bounds, bounds).astype(head.dtype)
+        out[..., 0] = np.clip(out[..., 0], -np.pi / 2, np.pi / 2)
+        out[..., 1:] = wrap(out[..., 1:])
+        return out.astype(head.dtype)
 
 
 # Nothing is changed.

@@ -106,7 +106,7 @@ class WindowTable:
     def order(self, seed: int, step: int, batch_size: int) -> Int[np.ndarray, " b"]:
         """Window numbers of a step's global batch; number // 2 is mirrored if odd."""
         positions = np.arange(step * batch_size, (step + 1) * batch_size)
-        length = len(self._shuffled(seed, 0))
+        length = self._pass_length
         passes = positions // length
         order = np.empty(batch_size, np.int64)
         for number in np.unique(passes):
@@ -126,17 +126,36 @@ class WindowTable:
     def _in_pairs(self, order: np.ndarray, rng) -> np.ndarray:
         """As many windows, each two neighbours from one person, people by the root of
         how many windows they have: who was recorded for long must not drown the rest."""
-        people = np.unique(self._people, return_inverse=True)[1]
-        whose = people[self.sequence[self.locate_rows(order)]]
-        each = np.bincount(whose, minlength=people.max() + 1)
-        share = np.sqrt(each) / np.sqrt(each).sum()
+        whose = self._whose[self.locate_rows(order)]
         pairs = [
-            np.resize(order[whose == person], (max(1, round(n)), 2))
-            for person, n in enumerate(share * len(order) / 2)
-            if each[person]
+            np.resize(order[whose == person], (count, 2))
+            for person, count in self._pairs_of.items()
         ]
         pairs = np.concatenate(pairs)
         return pairs[rng.permutation(len(pairs))].reshape(-1)
+
+    @functools.cached_property
+    def _whose(self) -> np.ndarray:
+        """The number of the person in each row of `sequence`."""
+        people = np.unique(self._people, return_inverse=True)[1]
+        return people[self.sequence]
+
+    @functools.cached_property
+    def _pairs_of(self) -> dict[int, int]:
+        """Person → pairs in a pass."""
+        each = np.bincount(self._whose) * (len(self) // len(self.start))
+        share = np.sqrt(each) / np.sqrt(each).sum()
+        return {
+            person: max(1, round(n))
+            for person, n in enumerate(share * len(self) / 2)
+            if each[person]
+        }
+
+    @functools.cached_property
+    def _pass_length(self) -> int:
+        if self.model.kind == "natural":
+            return 2 * sum(self._pairs_of.values())
+        return len(self)
 
     def locate_rows(self, order: np.ndarray) -> np.ndarray:
         """Rows of `sequence` and `start` of window numbers."""

@@ -25,7 +25,10 @@ EXTRAS = {
     "mediapipe": "extract: landmarks of faces in videos",
     "scenedetect": "extract: cuts in videos",
     "pebble": "extract: several processes",
-    "apache-beam": "beam: extraction on many machines",
+    "flatbuffers": "export: StableHLO",
+    "onnx": "export: ONNX",
+    "onnxruntime": "export: running ONNX",
+    "apache-beam": "beam, in an environment of its own: extraction on many machines",
 }
 # jaxlib 0.11.1 copies the stacked output of a scan at every step (jax issue 40101).
 BAD_JAXLIB = {

@@ -110,6 +110,7 @@ def drift(
     conversation: str | Path | None = None,
     num_samples: int = SAMPLES,
     seed: int = 0,
+    live: bool = False,
     progress: Callable[[str], None] = lambda gaze: None,
 ) -> Drift:
     """Runs a model for hours under every kind of gaze.
@@ -123,6 +124,7 @@ def drift(
       conversation: folder of fixations, see `driving_gaze.conversational`.
       num_samples: of each gaze.
       seed: of the samples and of the order of what is replayed.
+      live: hide gaze that is to come from the model.
       progress: told the gaze that is about to run.
 
     Raises:
@@ -143,7 +145,7 @@ def drift(
 
     def roll(gaze: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
         state = initial_state(checkpoint, sample_keys(seed, len(gaze)))
-        return rollout(checkpoint, state, gaze, valid)
+        return rollout(checkpoint, state, gaze, valid, live=live)
 
     curves = {}
     for gaze in gazes:
@@ -151,7 +153,7 @@ def drift(
         curves[gaze.name] = follow(roll, gaze, fps, seconds, num_samples)
     minutes = int(seconds // 60)
     about = {
-        "model": checkpoint.name,
+        "model": checkpoint.name + (", live" if live else ""),
         "dataset": str(dataset),
         "split": split,
         "fps": fps,

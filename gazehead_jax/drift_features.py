@@ -122,7 +122,9 @@ def frechet(a: Moments | None, b: Moments | None) -> float:
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
     apart = ((centre_a - centre_b) ** 2).sum()
-    return float(apart + np.trace(cov_a) + np.trace(cov_b) - 2 * cross)
+    distance = apart + np.trace(cov_a) + np.trace(cov_b) - 2 * cross
+    # Rounding can leave it below 0. (NaN stays NaN.)
+    return float(np.maximum(distance, 0))
 
 
 def frechet_noise(

@@ -53,7 +53,7 @@ class Curve:
       reference: quantity → value in minute 1: `mean_A_deg`, `variance_A_deg2`,
         `jerk_deg_s3`, `correlation_A`; A is pitch, yaw or roll. NaN if undefined.
       minutes: `[m]` number of each later minute.
-      change: quantity → `[m]` change against minute 1, in the units above.
+      change: quantity → `[m]` change against minute 1, in the units that `drift` tells.
       error: quantity → `[m]` its standard error.
       blocks: quantity → (change, what is certain of it) of each block of minutes.
       stuck, diverged: number of such samples.

@@ -32,14 +32,14 @@ def export(checkpoint: Checkpoint, format: str, out: str | Path) -> Path:
       checkpoint: the model.
       format: "stablehlo" (step.stablehlo, for `jax.export.deserialize`), "onnx"
         (step.onnx) or "numpy" (step.py and weights.npz, which is also a packed model).
-      out: the folder; files of the same names are replaced, all of them or none.
+      out: the folder; files of the same names are replaced, each whole or not at all.
 
     Returns:
       The folder.
 
     Raises:
       GazeheadError: another format, a package that the format needs is missing, `out` is a
-        file or cannot be written.
+        file, holds an export to another format or cannot be written.
     """
     require(
         format in FORMATS,
@@ -49,6 +49,14 @@ def export(checkpoint: Checkpoint, format: str, out: str | Path) -> Path:
     require(
         not out.exists() or out.is_dir(),
         f"{out}: an export is a folder, and this is a file; name another place.",
+    )
+    others = [
+        name for name in FORMATS if name != format and (out / STEPS[name]).exists()
+    ]
+    require(
+        not others,
+        f"{out}: holds an export to {' and '.join(others)}, whose README would be "
+        "replaced; name another folder.",
     )
     facts = describe(checkpoint)
     files = FORMATS[format](checkpoint) | {
@@ -204,13 +212,15 @@ def _numpy(checkpoint: Checkpoint) -> dict[str, bytes]:
 
 
 FORMATS = {"stablehlo": _stablehlo, "onnx": _onnx, "numpy": _numpy}
+# The file that is each format's step.
+STEPS = {"stablehlo": "step.stablehlo", "onnx": "step.onnx", "numpy": "step.py"}
 
 
 def _missing(format: str, package: str) -> None:
     require(
         False,
         f"--format {format} needs the package {package}, which is not installed; "
-        "pip install 'gazehead_jax[export]'.",
+        "pip install -e '.[export]' in the clone.",
     )
 
 

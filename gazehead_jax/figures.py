@@ -64,6 +64,20 @@ def legend_above(figure, *panels) -> None:
     )
 
 
+def check_figure(path: str | os.PathLike) -> None:
+    """Raises GazeheadError if no figure can be drawn into `path`: what else would come out
+    when all is computed."""
+    _check_suffix(Path(path))
+    open_figure((1.0, 1.0))
+
+
+def _check_suffix(path: Path) -> None:
+    require(
+        path.suffix.lower() in _SUFFIXES,
+        f"{path}: a figure's file must end in one of {', '.join(_SUFFIXES)}.",
+    )
+
+
 def save_figure(figure, path: str | os.PathLike) -> None:
     """Writes a figure, whole or not at all.
 
@@ -71,9 +85,6 @@ def save_figure(figure, path: str | os.PathLike) -> None:
       GazeheadError: path is not a figure's, or cannot be written.
     """
     path = Path(path)
-    require(
-        path.suffix.lower() in _SUFFIXES,
-        f"{path}: a figure's file must end in one of {', '.join(_SUFFIXES)}.",
-    )
+    _check_suffix(path)
     with atomic_path(path) as temporary:
         figure.savefig(temporary)

@@ -11,8 +11,17 @@ from jaxtyping import Float
 from gazehead_jax import networks
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.controls import AS_SAMPLED, Controls
+from gazehead_jax.errors import GazeheadError, require
+from gazehead_jax.motion import PITCH_LIMIT, TURN_LIMIT, Motion, wrap
 from gazehead_jax.numpy_step import NumpyStep
-from gazehead_jax.rollout import ANGLE_LIMIT, initial_state, noise_of, sample_keys
+from gazehead_jax.rollout import (
+    ANGLE_LIMIT,
+    check_drawn,
+    check_model,
+    initial_state,
+    noise_of,
+    sample_keys,
+)
 
 # Up to so many samples of a stream are faster in NumPy than a compiled step's dispatch.
 NUMPY_ROWS = 2
@@ -32,7 +41,11 @@ class HeadStream:
 
     Args:
       checkpoint: the model; call at its rate, `stream.fps`.
-      num_samples, seed, temperature, style, controls: as in `sample`.
+      num_samples, seed, context, temperature, style, controls: as in `sample`.
+
+    Raises:
+      GazeheadError: a count, seed or temperature below its least, a context at another
+        rate or too short, or a style that is not of the model's size.
     """
 
     def __init__(
@@ -41,14 +54,18 @@ class HeadStream:
         num_samples: int = 1,
         seed: int = 0,
         *,
+        context: Motion | None = None,
         temperature: float = 1.0,
         style: Sequence[float] | Float[np.ndarray, " z"] | float | None = None,
         controls: Controls = AS_SAMPLED,
     ):
+        check_model(checkpoint)
+        check_drawn(num_samples, seed, temperature)
         self._checkpoint, self._controls = checkpoint, controls
         self._config = checkpoint.config.model
         self._temperature = float(temperature)
-        state = initial_state(checkpoint, sample_keys(seed, num_samples), style=style)
+        keys = sample_keys(seed, num_samples)
+        state = initial_state(checkpoint, keys, context, style)
         self._keys, self._frame = state.keys, 0
         self._draw()
         width = networks.seen_gaze(
@@ -92,11 +109,25 @@ class HeadStream:
           gaze: (pitch, yaw) in radians.
           valid: False during a blink; the last valid gaze stands in, as it does for a
             gaze that is not finite.
+
+        Raises:
+          GazeheadError: a gaze of another shape, or that cannot be radians; the stream
+            is as it was, and goes on.
         """
-        gaze = self._checkpoint.normaliser.gaze(np.asarray(gaze, np.float32))
+        gaze = np.asarray(gaze, np.float32)
+        require(
+            gaze.shape == (2,),
+            f"gaze must be (pitch, yaw), got an array of shape {gaze.shape}.",
+        )
+        pitch, yaw = gaze.tolist()
         # One NaN let in would stay in the state for ever.
-        usable = bool(valid and math.isfinite(gaze[0]) and math.isfinite(gaze[1]))
-        self._seen[:, :2] = gaze if usable else 0
+        usable = bool(valid and math.isfinite(pitch) and math.isfinite(yaw))
+        if usable and not (abs(pitch) <= PITCH_LIMIT and abs(yaw) <= TURN_LIMIT):
+            raise GazeheadError(
+                f"gaze must be radians, at most a quarter turn of pitch and half a turn "
+                f"of yaw, got ({pitch:g}, {yaw:g}); are these degrees?"
+            )
+        self._seen[:, :2] = self._checkpoint.normaliser.gaze(gaze) if usable else 0
         now = self._frame % NOISE_AHEAD
         if now == 0 and self._frame:
             self._draw()
@@ -107,4 +138,10 @@ class HeadStream:
         out[:, : self._channels] = heads * self._std + self._mean
         np.minimum(out, ANGLE_LIMIT, out=out)
         np.maximum(out, -ANGLE_LIMIT, out=out)
-        return self._controls.apply(out)
+        if self._controls == AS_SAMPLED:
+            return out
+        # A head that turns past ±180° goes on, as it does where `sample` unwraps it.
+        self._turned = (
+            self._turned + wrap(out - self._turned) if self._frame > 1 else out
+        )
+        return self._controls.apply(self._turned)

@@ -5,6 +5,7 @@ import json
 import zipfile
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -145,6 +146,8 @@ def _motion_of_fields(path: Path, fields: dict) -> Motion:
 
 
 def _save_csv(path: Path, motion: Motion) -> None:
+    """Gaze that must not be used is left blank: whoever reads the columns alone would
+    take any number for a look. (A head that was made for it stays.)"""
     columns = [np.arange(len(motion)) / motion.fps, *np.rad2deg(motion.gaze).T]
     if motion.head is not None:
         columns += [*np.rad2deg(motion.head).T]
@@ -155,12 +158,46 @@ def _save_csv(path: Path, motion: Motion) -> None:
         writer = csv.writer(file)
         writer.writerow(header)
         for row, valid in zip(zip(*columns, strict=True), motion.valid, strict=True):
-            writer.writerow(
-                [f"{row[0]:.6f}", *(f"{x:.5f}" for x in row[1:]), int(valid)]
-            )
+            time, *angles = f"{row[0]:.6f}", *(f"{x:.5f}" for x in row[1:])
+            if not valid:
+                angles[:2] = "", ""
+            writer.writerow([time, *angles, int(valid)])
+
+
+class Columns(NamedTuple):
+    """The columns of a motion `.csv` in radians; times as they stand.
+
+    Attributes:
+      time_s: `[n]`
+      gaze: `[n, 2]`
+      head: `[n, 3]`, or None
+      valid: `[n]`
+    """
+
+    time_s: np.ndarray
+    gaze: np.ndarray
+    head: np.ndarray | None
+    valid: np.ndarray
 
 
 def _load_csv(path: Path) -> Motion:
+    found = read_columns(path)
+    return Motion(
+        gaze=found.gaze,
+        head=found.head,
+        fps=_uniform_fps(path, found.time_s),
+        valid=found.valid,
+        source=path.stem,
+    )
+
+
+def read_columns(path: Path) -> Columns:
+    """What a motion `.csv` holds, whatever its times are.
+
+    Raises:
+      GazeheadError: it cannot be read, lacks columns, has a cell that is no number or an
+        angle that no degrees can be.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
@@ -194,12 +231,23 @@ def _load_csv(path: Path) -> Motion:
     if head is not None:
         finite &= np.isfinite(head).all(-1)
     valid = column["valid"] == 1 if "valid" in column else finite
-    return Motion(
+    for name, values in column.items():
+        if not name.endswith("_deg"):
+            continue
+        limit = 90 if "pitch" in name else 180
+        far = np.flatnonzero(valid & (np.abs(values) > limit + 0.05))
+        require(
+            not len(far),
+            f"{path}: {name} must lie within ±{limit}°, got "
+            f"{values[far[0]] if len(far) else 0:g} in line "
+            f"{far[0] + 2 if len(far) else 0}"
+            + ("." if limit == 90 else "; a heading of 0 to 360° is to be wrapped."),
+        )
+    return Columns(
+        time_s=column["time_s"],
         gaze=np.deg2rad(gaze),
         head=None if head is None else np.deg2rad(head),
-        fps=_uniform_fps(path, column["time_s"]),
         valid=valid,
-        source=path.stem,
     )
 
 
@@ -222,6 +270,16 @@ def _check_header(path: Path, header: list[str]) -> None:
     )
 
 
+def is_uniform(time_s: np.ndarray) -> bool:
+    """Whether times are those of one frame rate, to the millisecond."""
+    step = np.diff(time_s)
+    if not (len(step) and np.isfinite(step).all() and (step > 0).all()):
+        return False
+    usual = float(np.median(step))
+    # Times rounded to milliseconds are uniform enough; a change of rate is not.
+    return float(np.abs(step - usual).max()) <= max(2e-3, 0.1 * usual)
+
+
 def _uniform_fps(path: Path, time: np.ndarray) -> float:
     require(
         len(time) > 1,
@@ -233,13 +291,11 @@ def _uniform_fps(path: Path, time: np.ndarray) -> float:
         bool(np.isfinite(step).all() and (step > 0).all()),
         f"{path}: time_s must be finite and increasing.",
     )
-    usual = float(np.median(step))
-    worst = float(np.abs(step - usual).max())
-    # Times rounded to milliseconds are uniform enough; a change of rate is not.
     require(
-        worst <= max(2e-3, 0.1 * usual),
+        is_uniform(time),
         f"{path}: the frame rate must be uniform, got steps from {step.min():.4f} s to "
-        f"{step.max():.4f} s (mixed fps); resample it first.",
+        f"{step.max():.4f} s (mixed fps); `gazehead convert {path} NEW.csv` brings it to "
+        "one rate.",
     )
     fps = float((len(time) - 1) / (time[-1] - time[0]))
     return float(round(fps)) if abs(fps - round(fps)) < 1e-3 * fps else fps

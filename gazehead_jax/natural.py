@@ -287,6 +287,7 @@ def init_params(config: ModelConfig, key: jax.Array) -> dict:
 
     @nn.nowrap
     def everything(model: Natural):
-        return model(carry, frames), config.style and model.style(windows)
+        heads = model(carry, frames)
+        return (heads, model.style(windows)) if config.style else heads
 
     return jax.jit(lambda k: nn.init(everything, Natural(config))(k))(key)["params"]

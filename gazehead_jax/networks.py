@@ -47,7 +47,12 @@ def start(
     if config.kind == "cvae":
         return model.initial_carry(config, head, gaze, valid)
     b, c = valid.shape
-    first = head[:, 0] if c else jnp.zeros((b, 3))
+    first = jnp.zeros((b, 3))
+    if c:
+        # The first that is known: numbers at invalid frames mean nothing.
+        known = jnp.argmax(valid, axis=1)[:, None, None]
+        at_known = jnp.take_along_axis(head, known, axis=1)[:, 0]
+        first = jnp.where(valid.any(1)[:, None], at_known, 0)
     carry = natural.start(config, first, style)
     if not c:
         return carry

@@ -312,18 +312,17 @@ class Exported(NumpyStep):
         super().__init__(checkpoint, num_samples)
         self.fps = about["config"]["data"]["fps"]
         self._units = {k: np.float32(v) for k, v in about["normaliser"].items()}
-        self._in_units, self.step = self.step, self._in_radians
 
-    def _in_radians(self, state, gaze, valid, noise):
+    def advance(self, gaze, valid, noise):
         units = self._units
         gaze = np.array(gaze, np.float32)
         gaze[:, :2] = (gaze[:, :2] - units["gaze_mean"]) / units["gaze_std"]
-        state, made = self._in_units(state, gaze, np.asarray(valid), np.asarray(noise))
+        made = super().advance(gaze, np.asarray(valid), np.asarray(noise))
         d = made.shape[1]
         head = np.zeros((len(made), 3), np.float32)
         head[:, :d] = made * units["head_std"][:d] + units["head_mean"][:d]
         limit = np.float32([math.pi / 2, math.pi, math.pi])
-        return state, np.clip(head, -limit, limit)
+        return np.clip(head, -limit, limit)
 
 
 # --- weights -----------------------------------------------------------------------

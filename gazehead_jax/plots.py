@@ -22,11 +22,15 @@ from gazehead_jax.figures import (
     save_figure,
     tidy,
 )
-from gazehead_jax.gaze_shifts import Shifts
+from gazehead_jax.gaze_shifts import MIN_AMPLITUDE, Shifts
 from gazehead_jax.motion import GAZE_CHANNELS, HEAD_CHANNELS, Array, Motion
 
 _REAL, _GENERATED = PALETTE["black"], PALETTE["blue"]
 _GAZE, _SPARE = PALETTE["vermilion"], PALETTE["green"]
+# Fewer samples have no middle 90 % worth drawing.
+MIN_BAND_SAMPLES = 10
+# Through fewer gaze shifts a hinge goes anywhere.
+MIN_LINE_SHIFTS = 20
 _SIGN = {"pitch": "up", "yaw": "image left", "roll": "clockwise"}
 
 
@@ -35,8 +39,9 @@ def plot_trajectories(
 ) -> None:
     """Gaze, the real head and the generated heads over time, one panel an axis.
 
-    Samples show as the bands that hold the middle 50 % and 90 % of them, with the first
-    three drawn singly. Lines break at invalid frames.
+    From `MIN_BAND_SAMPLES` on samples show as the bands that hold the middle 50 % and 90 %
+    of them, with the first three drawn singly; fewer are all drawn singly. Lines break at
+    invalid frames.
 
     Args:
       motion: the real one; without a head only the samples are shown.
@@ -60,8 +65,11 @@ def plot_trajectories(
     panels = figure.subplots(len(axes), 1, sharex=True, squeeze=False)[:, 0]
     gaps = np.where(motion.valid, 0, np.nan)
     degrees = np.rad2deg(samples)
+    n, banded = len(samples), len(samples) >= MIN_BAND_SAMPLES
+    singly = "generated" if n == 1 else f"generated ({n} heads)"
+    singly = f"generated (3 of {n} heads)" if banded else singly
     for i, (axis, panel) in enumerate(zip(axes, panels, strict=True)):
-        if len(samples) > 1:
+        if banded:
             for level, alpha in ((90, 0.18), (50, 0.35)):
                 low, high = np.percentile(
                     degrees[..., i], [50 - level / 2, 50 + level / 2], axis=0
@@ -75,8 +83,8 @@ def plot_trajectories(
                     linewidth=0,
                     label=f"generated, middle {level} %",
                 )
-        for j, sample in enumerate(degrees[:3, :, i]):
-            label = None if j else "single samples" if len(samples) > 1 else "generated"
+        for j, sample in enumerate(degrees[: 3 if banded else n, :, i]):
+            label = None if j else singly
             panel.plot(time, sample, color=_GENERATED, linewidth=0.9, label=label)
         if axis in GAZE_CHANNELS:
             gaze = np.rad2deg(motion.gaze[:, i]) + gaps
@@ -101,6 +109,9 @@ def plot_head_share(
 ) -> None:
     """Δhead against Δgaze of each gaze shift, and the hinge fitted to them.
 
+    There is no line through fewer than `MIN_LINE_SHIFTS` different gaze shifts: several
+    heads for one gaze tell no more about where a hinge bends than one of them.
+
     Args:
       shifts: name (as "real", "generated") → its shifts; up to three, drawn in order.
       path: where to write.
@@ -119,30 +130,13 @@ def plot_head_share(
     )
     figure = open_figure((9.0, 5.0 + 0.25 * len(shifts)))
     panels = figure.subplots(1, 2)
-    for i, (axis, panel) in enumerate(zip(GAZE_CHANNELS, panels, strict=True)):
+    for axis, panel in zip(GAZE_CHANNELS, panels, strict=True):
         reach = 5.0
         panel.axline((0, 0), slope=1, color="0.6", linewidth=1, linestyle=":")
         for (name, found), colour in zip(shifts.items(), colours, strict=False):
-            keep = found.settled if settled_only else slice(None)
-            gaze = np.rad2deg(found.gaze[keep, i])
-            head = np.rad2deg(found.head[keep, i])
-            step = max(1, -(-len(gaze) // max_points))
-            panel.scatter(
-                gaze[::step], head[::step], s=10, color=colour, alpha=0.4, linewidth=0
-            )
-            hinge = head_share(found, axis, settled_only=settled_only).hinge
-            label = f"{name} (n = {len(gaze)}): too few shifts for a fit"
-            if np.isfinite(hinge.slope):
-                theta0 = np.rad2deg(hinge.theta0)
-                label = (
-                    f"{name} (n = {len(gaze)}): slope {hinge.slope:.2f} beyond "
-                    f"{theta0:.1f}°"
-                )
-            if len(gaze):
-                reach = max(reach, np.abs(gaze).max())
-            x = np.linspace(-reach, reach, 400)
-            line = np.rad2deg(hinge(np.deg2rad(x)))
-            panel.plot(x, line, color=colour, linewidth=2.2, label=label)
+            options = {"settled_only": settled_only, "max_points": max_points}
+            far = _draw_share(panel, name, found, axis, colour, **options)
+            reach = max(reach, far)
         panel.set_xlim(-1.05 * reach, 1.05 * reach)
         panel.set_ylim(-1.05 * reach, 1.05 * reach)
         panel.set_box_aspect(1)
@@ -150,9 +144,46 @@ def plot_head_share(
         panel.set_title(axis)
         panel.set_xlabel(f"gaze shift (°), + is {_SIGN[axis]}")
         tidy(panel)
-        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+        panel.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.16),
+            frameon=False,
+            fontsize="small",
+        )
     panels[0].set_ylabel("head movement with it (°)\n(dotted: head does it all)")
     save_figure(figure, path)
+
+
+def _draw_share(
+    panel, name, found: Shifts, axis, colour, *, settled_only, max_points
+) -> float:
+    """Dots, and a line if they bear one; returns the largest angle drawn, in degrees."""
+    i = GAZE_CHANNELS.index(axis)
+    keep = found.settled if settled_only else slice(None)
+    gaze, head = np.rad2deg(found.gaze[keep, i]), np.rad2deg(found.head[keep, i])
+    step = max(1, -(-len(gaze) // max_points))
+    look = {"color": colour, "alpha": 0.4, "linewidth": 0}
+    look["s"] = 10 if len(gaze) > 200 else 24
+    dots = panel.scatter(gaze[::step], head[::step], **look)
+    drawn = [0.0, *np.abs(gaze), *np.abs(head)]
+    # What the fit rests on. Heads for one gaze have its shifts in common.
+    fitted = np.abs(gaze) >= np.rad2deg(MIN_AMPLITUDE)
+    which = np.column_stack([found.onset, found.gaze.round(4)])[keep][fitted]
+    different = len(np.unique(which, axis=0))
+    label = f"{name} (n = {len(which)}"
+    if different < len(which):
+        label += f" at {different} gaze shifts"
+    hinge = head_share(found, axis, settled_only=settled_only).hinge
+    if different < MIN_LINE_SHIFTS or not np.isfinite(hinge.slope):
+        dots.set_label(f"{label}): too few for a line")
+        return max(drawn)
+    theta0 = np.rad2deg(hinge.theta0)
+    label += f"): slope {hinge.slope:.2f} beyond {theta0:.1f}°"
+    far = np.abs(gaze).max()
+    x = np.linspace(-far, far, 400)
+    line = np.rad2deg(hinge(np.deg2rad(x)))
+    panel.plot(x, line, color=colour, linewidth=2.2, label=label)
+    return max([*drawn, *np.abs(line)])
 
 
 def plot_bands(

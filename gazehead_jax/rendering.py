@@ -352,8 +352,13 @@ def video_motion(motion: Motion, fps: float | int | None) -> Motion:
     """The motion at the rate of the video, its invalid frames bridged.
 
     Raises:
-      GazeheadError: no head, no valid frame, or fps out of range.
+      GazeheadError: no motion, no head, no valid frame, or fps out of range.
     """
+    require(
+        isinstance(motion, Motion),
+        f"a Motion is drawn, as load_motion reads it, got {type(motion).__name__} "
+        f"{motion!r:.60}.",
+    )
     fps = video_fps(motion, fps)
     motion.require_head()
     known = np.flatnonzero(motion.valid)

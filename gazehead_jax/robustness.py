@@ -122,6 +122,7 @@ def robustness(
     num_samples: int = SAMPLES,
     max_windows: int = MAX_WINDOWS,
     seed: int = 0,
+    live: bool = False,
     predictor: Predictor | None = None,
     progress: Callable[[str], None] = lambda condition: None,
 ) -> Robustness:
@@ -135,6 +136,7 @@ def robustness(
       num_samples: a window.
       max_windows: of all windows so many are used, evenly spread.
       seed: of samples and degradations.
+      live: hide gaze that is to come from the model.
       predictor: follows gaze in the checkpoint's stead.
       progress: told the condition that is about to be scored.
 
@@ -145,7 +147,7 @@ def robustness(
         num_samples >= 1 and max_windows >= 1,
         f"num_samples and max_windows must be ≥ 1, got {num_samples} and {max_windows}.",
     )
-    predictor = predictor or model_predictor(checkpoint)
+    predictor = predictor or model_predictor(checkpoint, live=live)
     c, fps = checkpoint.config, checkpoint.config.data.fps
     context, length = max(1, c.model.context), max(2, round(WINDOW_S * fps))
     motions = load_split(dataset, split, data_dir)
@@ -193,7 +195,7 @@ def robustness(
             progress(_condition(name, level))
             rows[name][level], intervals[name][level] = score(name, level)
     about = {
-        "model": checkpoint.name,
+        "model": checkpoint.name + (", live" if live else ""),
         "dataset": str(dataset),
         "split": split,
         "people": len(set(people)),

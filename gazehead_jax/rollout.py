@@ -9,7 +9,8 @@ none waits for another. On a GPU or TPU one kernel takes the place of the scan
 
 The noise of a sample belongs to (its key, the period's number since the start), not to
 the chunk: the same key gives the same sample on any chunk size, a longer rollout begins
-with the shorter one, and K samples together are the K samples one by one.
+with the shorter one (but for the shorter one's last frames if the model looks ahead: what
+it would have seen there is missing), and K samples together are the K samples one by one.
 """
 
 import functools
@@ -52,6 +53,25 @@ class RolloutState(struct.PyTreeNode):
     keys: Key[Array, " s"] | UInt32[Array, "s k"]
 
 
+def check_model(checkpoint) -> None:
+    """Raises GazeheadError for a name or a path where the model itself is wanted."""
+    require(
+        isinstance(checkpoint, Checkpoint),
+        "a loaded model is needed, as gazehead_jax.load gives it, got "
+        f"{type(checkpoint).__name__} {checkpoint!r:.60}.",
+    )
+
+
+def check_drawn(num_samples: int, seed: int, temperature: float) -> None:
+    """Raises GazeheadError unless so many samples of a seed can be drawn."""
+    require(num_samples >= 1, f"num_samples must be ≥ 1, got {num_samples}.")
+    require(seed >= 0, f"seed must be ≥ 0, got {seed}.")
+    require(
+        math.isfinite(temperature) and temperature >= 0,
+        f"temperature must be 0 or more, got {temperature}.",
+    )
+
+
 def sample_keys(seed: int, num_samples: int, first: int = 0) -> Key[Array, " s"]:
     """Keys of samples `first … first + num_samples - 1` of a seed."""
     numbers = jnp.arange(first, first + num_samples)
@@ -83,7 +103,7 @@ def initial_state(
         the style is not of the model's size.
     """
     c, n = checkpoint.config.model, checkpoint.normaliser
-    # A natural model takes as much of the past as there is.
+    # A natural model can do without a past.
     length = 0 if c.kind == "natural" else c.context
     head, gaze = np.zeros((length, c.head_dim)), np.zeros((length, 2))
     valid = np.ones(length, bool)
@@ -149,7 +169,7 @@ def noise_of(
 ) -> Float[Array, "t s z"]:
     """Standard normals of frames t0 … t0 + length - 1: one draw a period."""
     first = t0 // config.period
-    periods = first + jnp.arange((length - 1) // config.period + 2)
+    periods = first + jnp.arange((length + config.period - 2) // config.period + 1)
     width = networks.noise_width(config)
 
     def draw(key, period):
@@ -234,13 +254,14 @@ def _compiled(config: ModelConfig, mesh: Mesh | None, kernel: str | None) -> Cal
 @functools.cache
 def _by_kernel(config: ModelConfig, mesh: Mesh | None, platform: str) -> Callable:
     """One kernel, or the scan where the kernel fails."""
-    scan = _compiled(config, mesh, None)
-    kernel, chosen = _compiled(config, mesh, platform), None
+    scan, kernel = _compiled(config, mesh, None), _compiled(config, mesh, platform)
+    # Each shape is a kernel of its own, with its own ways to fail.
+    chosen: dict[tuple, Callable] = {}
 
-    def advance(*arguments):
-        nonlocal chosen
-        if chosen is not None:
-            return chosen(*arguments)
+    def advance(params, state, gaze, *rest):
+        arguments, shape = (params, state, gaze, *rest), gaze.shape
+        if shape in chosen:
+            return chosen[shape](*arguments)
         try:
             # Some failures show only when it runs, and some only in what it makes.
             made = jax.block_until_ready(kernel(*arguments))
@@ -255,9 +276,9 @@ def _by_kernel(config: ModelConfig, mesh: Mesh | None, platform: str) -> Callabl
                 RuntimeWarning,
                 stacklevel=2,
             )
-            chosen = scan
+            chosen[shape] = scan
             return scan(*arguments)
-        chosen = kernel
+        chosen[shape] = kernel
         return made
 
     return advance

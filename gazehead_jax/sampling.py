@@ -10,7 +10,13 @@ from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.controls import AS_SAMPLED, Controls
 from gazehead_jax.errors import require
 from gazehead_jax.motion import Motion, resample, wrap
-from gazehead_jax.rollout import initial_state, rollout, sample_keys
+from gazehead_jax.rollout import (
+    check_drawn,
+    check_model,
+    initial_state,
+    rollout,
+    sample_keys,
+)
 
 
 def sample(
@@ -26,6 +32,7 @@ def sample(
     best_of: int = 1,
     live: bool = False,
     chunk: int | None = None,
+    kernel: bool = True,
 ) -> list[Motion]:
     """Head motions for a gaze sequence.
 
@@ -38,9 +45,9 @@ def sample(
       temperature: of the noise, 0 or more.
       style: of a model that has one, see `initial_state`.
       controls: amplitude, rest pose and limits.
-      best_of: each motion is the most typical of so many: the one with the least mean
-        distance (degrees) to the others.
-      live, chunk: see `rollout`.
+      best_of: each motion is the most typical of so many, 3 or more: the one with the
+        least mean distance (degrees) to the others.
+      live, chunk, kernel: see `rollout`.
 
     Returns:
       `num_samples` motions with the input's gaze, rate and length. A head depends on
@@ -48,20 +55,22 @@ def sample(
       changing from and to another rate looks up to two frames of the model further.
 
     Raises:
-      GazeheadError: no valid gaze frame, or a count or chunk below 1.
+      GazeheadError: fewer than two frames or no valid one, a count, chunk, seed or
+        temperature below its least, `best_of` 2, or a context or style that does not
+        fit the model.
     """
+    check_model(checkpoint)
     require(
         len(motion) > 1,
         f"motion {motion.source!r} must have at least two frames to follow, got one.",
     )
-    require(num_samples >= 1, f"num_samples must be ≥ 1, got {num_samples}.")
-    require(best_of >= 1, f"best_of must be ≥ 1, got {best_of}.")
+    check_drawn(num_samples, seed, temperature)
     require(
-        bool(np.isfinite(temperature)) and temperature >= 0,
-        f"temperature must be 0 or more, got {temperature}.",
+        best_of >= 1 and best_of != 2,
+        f"best_of must be 1, or 3 and more (neither of two is more typical), got "
+        f"{best_of}.",
     )
     require(chunk is None or chunk >= 1, f"chunk must be ≥ 1, got {chunk}.")
-    require(seed >= 0, f"seed must be ≥ 0, got {seed}.")
     require(
         bool(motion.valid.any()),
         f"motion {motion.source!r} has zero valid gaze frames; there is nothing to "
@@ -73,14 +82,25 @@ def sample(
     state = initial_state(checkpoint, sample_keys(seed, rows), context, style)
     gaze = np.broadcast_to(driving.gaze, (rows, *driving.gaze.shape))
     valid = np.broadcast_to(driving.valid, gaze.shape[:2])
-    chunks = rollout(checkpoint, state, gaze, valid, chunk, float(temperature), live)
-    heads = np.concatenate(list(chunks), axis=1)
-    heads = controls.apply(_most_typical(heads, best_of))
+    chunks = rollout(
+        checkpoint, state, gaze, valid, chunk, float(temperature), live, kernel
+    )
+    heads = _most_typical(np.concatenate(list(chunks), axis=1), best_of)
     made = {"model": checkpoint.name, "model_fps": fps, "seed": seed}
+    # What is needed to make the head again, where it is not the default.
     if controls != AS_SAMPLED:
+        heads = controls.apply(np.unwrap(heads, axis=1))
         made["controls"] = dataclasses.asdict(controls)
     if temperature != 1:
         made["temperature"] = float(temperature)
+    if style is not None:
+        made["style"] = [float(x) for x in np.atleast_1d(np.asarray(style))]
+    if best_of > 1:
+        made["best_of"] = best_of
+    if live:
+        made["live"] = True
+    if context is not None:
+        made["context"] = context.source or "given"
     return [
         _at_rate_of(
             motion, Motion(np.zeros_like(driving.gaze), head, fps), made | {"sample": i}

@@ -227,7 +227,11 @@ def markdown_table(
 def show(
     text: str, tables: Iterable[tuple[str, Sequence[str], Iterable[Sequence[str]]]]
 ) -> None:
-    """Prints a text and tables (title, headings, rows of text) to the terminal."""
+    """Prints a text and tables (title, headings, rows of text) to the terminal.
+
+    Nothing is cut: headings break at spaces, numbers and names do not, and what is too
+    wide for the terminal goes on in another table that repeats the first column.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -239,12 +243,79 @@ def show(
         console = Console(width=170, **plain)
     console.print(text, highlight=False)
     for title, head, rows in tables:
-        table = Table(title=title, title_justify="left")
-        for i, heading in enumerate(head):
-            table.add_column(heading, justify="right" if i else "left")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+        rows = list(rows)
+        least, most = _column_widths(head, rows)
+        for part, columns in enumerate(_parts(least, console.width)):
+            widths = _fitted(
+                [least[i] for i in columns], [most[i] for i in columns], console.width
+            )
+            name = f"{title} (continued)" if part else title
+            table = Table(title=name, title_justify="left")
+            for i, width in zip(columns, widths, strict=True):
+                justify = "right" if i else "left"
+                table.add_column(head[i], justify=justify, width=width, overflow="fold")
+            for row in rows:
+                table.add_row(*(row[i] for i in columns))
+            console.print(table)
+
+
+# What a table's frame adds to each column's width; one more closes it.
+_FRAME = 3
+# Cells up to this width, as names, are not broken; longer text is.
+_NAME = 24
+
+
+def _column_widths(
+    head: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[int], list[int]]:
+    """Widths that columns need at least, and those that leave every cell on one line."""
+    from rich.cells import cell_len
+
+    least, most = [], []
+    for heading, *cells in zip(head, *rows, strict=True):
+        words = [word for text in (heading, *cells) for word in text.split()]
+        # Numbers that stand together are read together, and so are names.
+        whole = [
+            cell
+            for cell in cells
+            if cell_len(cell) <= _NAME or not any(c.isalpha() for c in cell)
+        ]
+        least.append(max(map(cell_len, [*words, *whole]), default=1))
+        most.append(max(map(cell_len, [heading, *cells])))
+    return least, most
+
+
+def _parts(least: Sequence[int], room: int) -> list[list[int]]:
+    """The columns of each table, the first in every one, with as few tables as `room`
+    allows and about as wide."""
+
+    def split(limit: int) -> list[list[int]]:
+        parts, used = [[0]], least[0] + _FRAME + 1
+        for i, width in enumerate(least[1:], 1):
+            used += width + _FRAME
+            if used > limit and len(parts[-1]) > 1:
+                parts.append([0])
+                used = least[0] + width + 2 * _FRAME + 1
+            parts[-1].append(i)
+        return parts
+
+    parts = split(room)
+    for limit in range(room - 1, 0, -1):
+        narrower = split(limit)
+        if len(narrower) > len(parts):
+            break
+        parts = narrower
+    return parts
+
+
+def _fitted(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
+    """Widths of columns side by side: up to `most`, the widest give way first."""
+    room -= _FRAME * len(least) + 1
+    for cap in range(max(most), 0, -1):
+        widths = [max(a, min(b, cap)) for a, b in zip(least, most, strict=True)]
+        if sum(widths) <= room:
+            return widths
+    return list(least)
 
 
 def caption(evaluation: Evaluation) -> str:

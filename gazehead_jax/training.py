@@ -62,7 +62,7 @@ class TrainResult:
     Attributes:
       workdir: holds the checkpoints.
       step: the last one done.
-      validation_loss: of the last evaluation, nan before the first.
+      validation_loss: of the last evaluation, infinite before the first.
       interrupted: stopped by SIGTERM; the same command goes on.
     """
 
@@ -198,7 +198,7 @@ def train(
     )
     validation_split = _load(config.data, "validation", data_dir)
     # One process of several holds the lock for all.
-    first = jax.process_index() == 0
+    first = parallel.is_first_process()
     lock = exclusive(workdir) if first else contextlib.nullcontext()
     with lock, contextlib.closing(checkpoints.manager(workdir)) as orbax:
         state, start = _resume_or_init(config, orbax, table)
@@ -367,6 +367,13 @@ def _first_model(config: Config) -> checkpoints.Checkpoint:
             f"model.{k} is {there[k]!r}, not {here[k]!r}" for k in differing[:3]
         )
         + ".",
+    )
+    mean = first.normaliser.head_mean[1:], first.normaliser.gaze_mean[1:]
+    require(
+        not config.data.mirror or np.abs(np.concatenate(mean)).max() < 1e-6,
+        f"train.init names a model whose units are not symmetric ({config.train.init} was "
+        "trained with data.mirror=False), so that mirrored windows would be wrong; set "
+        "data.mirror=False here too.",
     )
     require(
         abs(first.config.data.fps - config.data.fps) < 1e-3,

@@ -138,6 +138,7 @@ def floor_test(
 ) -> TwoSample:
     """The same test between two random halves of the real windows: near .5, or broken."""
     rng = np.random.default_rng(seed)
+    # Of one window there are no halves.
     halves: list[list[int]] = [[], []]
     for name in dict.fromkeys(people):
         index = rng.permutation([i for i, p in enumerate(people) if p == name])

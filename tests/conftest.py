@@ -49,6 +49,8 @@ NATURAL = {
     "loss.self_feed": 1.0,
 }
 LOOKAHEAD = NATURAL | {"model.lookahead": 6}
+# The ablation that sees gaze in the camera's frame, and knows no styles.
+CAMERA_GAZE = NATURAL | {"model.sees": "gaze", "model.style": 0}
 
 
 def tiny_config(kind: str, **changes):
@@ -68,7 +70,12 @@ def tiny_config(kind: str, **changes):
         "optimizer.learning_rate": 1e-3,
         "loss.beta_warmup_steps": 10,
     }
-    models = {**MODELS, "natural": NATURAL, "lookahead": LOOKAHEAD}
+    models = {
+        **MODELS,
+        "natural": NATURAL,
+        "lookahead": LOOKAHEAD,
+        "camera_gaze": CAMERA_GAZE,
+    }
     return override(Config(), small | models[kind] | changes)
 
 

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from gazehead_jax import cli
 from gazehead_jax.benchmarks import cases, lengths, round_robin, sample, stream
 from gazehead_jax.benchmarks.ours import Ours
 from gazehead_jax.benchmarks.report import Report
@@ -226,6 +227,26 @@ def test_check_fails_when_a_floor_does(tmp_path, capsys, check, failed, code):
     args = argparse.Namespace(out=str(tmp_path), check=bool(check))
     assert command._finish(found, args) == code
     assert ("too slow" in capsys.readouterr().err) == bool(failed)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sample --rows 0",
+        "sample --rows 1 -4",
+        "sample --rounds 0",
+        "stream --frames 0",
+        "train --batches 64 0",
+        "train --rounds -1",
+        *(f"{kind} --rounds 0" for kind in ("data", "extract", "render", "start")),
+    ],
+)
+def test_of_nothing_there_is_no_benchmark(line, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command, "start", lambda: pytest.fail("it has begun"))
+    words = line.split()
+    assert cli.main(["benchmark", *words, "--out", str(tmp_path)]) == 2
+    says = f"{words[1]} must be at least 1, got {words[-1]}."
+    assert says in capsys.readouterr().err
 
 
 def test_latency_is_of_a_stream_that_is_the_rollout(tmp_path):

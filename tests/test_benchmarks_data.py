@@ -271,7 +271,7 @@ def test_without_its_extra_the_stages_are_left_out(monkeypatch):
     monkeypatch.setattr(contest, "hold", lambda c, *_: result(title=c.title))
     report = extract.benchmark(faces=1, edge=32)
     assert any(
-        "no_such_package is not installed; pip install 'gazehead_jax[extract]'" in note
+        "no_such_package is not installed; pip install -e '.[extract]'" in note
         for note in report.notes
     )
     assert [k.what for k in report.keys] == ["faces through ResNet-50"]

@@ -1,6 +1,7 @@
 """Builders and the ways to prepare and open what they make, in small."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -54,6 +55,24 @@ def make_folder(folder, people=5, **changes):
             save_motion(folder / key, motion)
             motions[key] = motion
     return motions
+
+
+def test_without_a_data_dir_datasets_lie_where_tfds_keeps_them(tmp_path):
+    """In a process of its own, as TFDS reads its variable once."""
+    program = (
+        "from gazehead_jax import build;"
+        "motions = build.load_split('gazehead_sample/eye_tracker', 'test');"
+        "print(len(motions), build.prepared_dir('gazehead_sample'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"TFDS_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) in done.stdout
+    assert (tmp_path / "gazehead_sample" / "eye_tracker").is_dir()
 
 
 # --- examples ------------------------------------------------------------------------

@@ -58,6 +58,28 @@ def test_bad_files_are_refused(tmp_path):
         load(path)
 
 
+def test_a_file_with_wrong_bytes_is_refused_wherever_they_are(tmp_path):
+    whole = checkpoints.SHIPPED_FOLDER / "natural.npz"
+    content, path = whole.read_bytes(), tmp_path / "model.npz"
+    refused = 0
+    for place in range(len(content) // 40, len(content), len(content) // 40):
+        flipped = bytes(b ^ 255 for b in content[place : place + 2])
+        path.write_bytes(content[:place] + flipped + content[place + 2 :])
+        try:
+            load(path)
+        except GazeheadError:
+            refused += 1
+    assert refused > 30
+
+
+def test_a_checkpoint_without_a_finite_loss_is_never_the_best(tmp_path):
+    for step, loss in ((1, "NaN"), (2, "0.5"), (3, "0.7")):
+        folder = tmp_path / "checkpoints" / str(step) / "metrics"
+        folder.mkdir(parents=True)
+        (folder / "metrics").write_text(f'{{"loss": {loss}}}')
+    assert checkpoints._step_folder(tmp_path, "best").name == "2"
+
+
 # --- what comes with the package ------------------------------------------------------
 
 
@@ -117,4 +139,4 @@ def test_pack_on_the_command_line(tmp_path, capsys):
     assert len(load(out).provenance["style_axis"]["direction"]) == 2
     assert "provenance" in card(out)
     assert main(["card", "--checkpoint", str(tmp_path / "none")]) == 2
-    assert "none of this name comes with the package" in capsys.readouterr().err
+    assert "no model of this name comes with the package" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The command line: every command, and one sentence with exit code 2 for bad input."""
 
+import argparse
 import csv
 import os
 import subprocess
@@ -50,6 +51,60 @@ def test_help_tells_the_story(capsys):
         assert "--" in capsys.readouterr().out
 
 
+def parsers(parser, name="gazehead"):
+    """Name → parser, of all commands and of what is below them."""
+    found = {name: parser}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                found |= parsers(below, f"{name} {word}")
+    return found
+
+
+def test_help_tells_defaults_only_where_they_say_something():
+    found = parsers(cli.build_parser())
+    assert {"gazehead benchmark all", "gazehead study make"} <= found.keys()
+    for name, parser in found.items():
+        text = " ".join(parser.format_help().split())
+        for nothing in ("None", "False", "[]"):
+            assert f"default: {nothing}" not in text, name
+    text = found["gazehead sample"].format_help()
+    assert "same seed, same heads (default: 0)" in text
+    assert "(default 256)\n" in found["gazehead render"].format_help()
+    text = found["gazehead benchmark sample"].format_help()
+    assert "(default: 1 64 1024)" in text
+
+
+@pytest.mark.parametrize("kind", ["sample", "stream", "train", "data", "start", "all"])
+def test_help_has_a_text_for_each_option_of_a_benchmark(kind):
+    parser = parsers(cli.build_parser())[f"gazehead benchmark {kind}"]
+    assert all(action.help for action in parser._actions)
+
+
+def test_help_says_what_goes_into_an_evaluation():
+    found = parsers(cli.build_parser())
+    help_of = lambda command, option: next(
+        a.help
+        for a in found[f"gazehead {command}"]._actions
+        if option in a.option_strings
+    )
+    model = help_of("sample", "--checkpoint")
+    assert "packed" in model
+    assert help_of("evaluate", "--checkpoint").startswith(model)
+    # The fields that driving_gaze.conversational reads.
+    fixations = help_of("evaluate", "--conversation")
+    for field in (
+        ".npz",
+        "start",
+        "length",
+        "duration_ms",
+        "segment",
+        "x_deg",
+        "y_deg",
+    ):
+        assert field in fixations
+
+
 def test_sample_writes_each_head(tmp_path, trained, gaze_file, capsys):
     out = tmp_path / "heads.csv"
     arguments = ["--checkpoint", trained, "--gaze", gaze_file, "--out", out]
@@ -79,6 +134,9 @@ def test_evaluate_prints_and_writes(tmp_path, trained, small_dataset, capsys):
 def test_train_plot_convert_and_render(tmp_path, trained, gaze_file, capsys):
     assert run("plot", "--kind", "training", "--workdir", trained, "--out",
                tmp_path / "t.png") == 0  # fmt: skip
+    # What --workdir is for needs no --kind.
+    assert run("plot", "--workdir", trained, "--out", tmp_path / "again.png") == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "t.png").read_bytes()
     pair = ["--motion", gaze_file, "--samples", gaze_file]
     for kind in ("trajectories", "head-share"):
         assert (
@@ -141,7 +199,7 @@ BAD_GAZE = {
     "backwards.csv": (table(["0.04,1,1,1", "0,1,1,1"]), "increasing"),
     "mixed_fps.csv": (table([*GOOD_ROWS, "2.5,1,1,1", "3.5,1,1,1"]), "mixed fps"),
     "blind.csv": (table(BLIND_ROWS), "zero valid"),
-    "too_far.csv": (table(["0,1,400,1", "0.04,1,400,1"]), "looks like degrees"),
+    "too_far.csv": (table(["0,1,400,1", "0.04,1,400,1"]), "must lie within ±180°"),
     "binary.csv": (b"\xff\xfe\x00\x01\x02", "not a readable"),
     "not_a_zip.npz": ("hello", "not a readable"),
     "empty.npz": ("", "empty"),
@@ -199,11 +257,44 @@ BAD_ARGUMENTS = [
     ),
     ("sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --seed -1", "≥ 0"),
     ("sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --tempo 3", "--tempo"),
+    (
+        "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --style 500",
+        "--style must be between -3 and 3 (few people are beyond 2), got 500.",
+    ),
+    (
+        "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --style 1 -3.5",
+        "got 1 -3.5.",
+    ),
+    (
+        "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --limits 10 0 10",
+        "degrees above 0, got 10 0 10;",
+    ),
+    (
+        "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --limits 9 nan 9",
+        "got 9 nan 9;",
+    ),
+    (
+        "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --rest-pose 0 0 181",
+        "90, 180 and 180 degrees of pitch, yaw and roll, got 0 0 181.",
+    ),
+    (
+        "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --rest-pose 91 0 0",
+        "got 91 0 0.",
+    ),
     ("train --config papre --workdir {tmp}/w", "did you mean 'paper'"),
     ("train --config {tmp}/none.py --workdir {tmp}/w", "there is no experiment"),
     ("train --config paper --workdir {tmp}/w --config.train.step=1", "'train.steps'"),
     ("train --config paper --workdir {tmp}/w --config.train.steps=x", "of type int"),
     ("train --config paper --workdir {tmp}/w --confg.train.steps=1", "unrecognised"),
+    (
+        "train --config paper --workdir {tmp}/w --config.train.steps 5",
+        "write --config.train.steps=5",
+    ),
+    (
+        "evaluate --checkpoint {run} --dataset {data} --config.train.seed -1",
+        "write --config.train.seed=-1",
+    ),
+    ("card --config.train.steps 5", "unrecognised"),
     (
         "train --config paper --workdir {gaze} --config.data.dataset={data}",
         "be written",
@@ -228,12 +319,21 @@ BAD_ARGUMENTS = [
     ),
     ("evaluate --checkpoint {run} --dataset {data} --out m.txt", "written as .json"),
     ("evaluate --checkpoint {run} --dataset {data} --num-samples 0", "≥ 1"),
+    # Before anything is looked for, let alone run.
+    (
+        "evaluate --checkpoint {tmp}/none --dataset none --scorecard --figure x.abc",
+        "x.abc: a figure's file must end in one of .png",
+    ),
     ("render --motion {tmp}/none.csv --out {tmp}/v.mp4", "no such file"),
     ("render --motion {gaze} --out {tmp}/v.mp4 --size 7", "size"),
     ("render --motion {gaze} --out {tmp}/v.txt", ".mp4"),
     ("render --motion {gaze} --motion {gaze} --out {tmp}/v.mp4", "two motions"),
     ("render --motion {gaze} --out {tmp}/v.mp4 --fps 0", "fps"),
     ("plot --motion {gaze} --out {tmp}/p.png", "needs --motion and --samples"),
+    (
+        "plot --workdir {run} --motion {gaze} --samples {gaze} --out {tmp}/p.png",
+        "or give --kind",
+    ),
     ("plot --kind training --workdir {tmp} --out {tmp}/p.png", "log.jsonl"),
     ("plot --motion {gaze} --samples {gaze} --out {tmp}/p.bmp", ".png"),
     ("convert {gaze} {tmp}/c.npz --fps -3", "fps must be positive"),
@@ -256,6 +356,57 @@ def test_bad_arguments_are_one_sentence(
         f for name in made for f in [tmp_path / name, *(tmp_path / name).rglob("*")]
     ]
     assert not [f for f in files if f.is_file()]
+
+
+# Arguments → what would be replaced. {a} is a motion, {link} a link to it, {model} a
+# packed model and {video} a video.
+REPLACING = [
+    ("sample --gaze {a} --out {a}", "the gaze it is made from; name another file."),
+    ("sample --gaze {a} --out {tmp}/sub/../a_1.csv", "the gaze"),
+    ("sample --gaze {a} --out {link}", "the gaze"),
+    ("sample --gaze {a} --out {tmp}/a.csv --num-samples 2", "a_1.csv: --out would"),
+    ("convert {a} {a}", "the output would replace the file it is made from"),
+    ("convert {a} {link} --mirror", "the file"),
+    ("pack --checkpoint {model} --out {model}", "the model"),
+    ("render --motion {a} --reference {video} --out {video}", "the video"),
+    ("render --motion {a} --audio {video} --out {video}", "the video"),
+]
+
+
+@pytest.mark.parametrize(("line", "says"), REPLACING)
+def test_no_input_is_replaced(tmp_path, gaze_file, capsys, line, says):
+    places = {
+        "tmp": tmp_path,
+        "a": gaze_file.rename(tmp_path / "a_1.csv"),
+        "link": tmp_path / "link.csv",
+        "model": tmp_path / "model.npz",
+        "video": tmp_path / "video.mp4",
+    }
+    (tmp_path / "sub").mkdir()
+    places["link"].symlink_to(places["a"])
+    places["model"].write_text("not read")
+    places["video"].write_text("not read")
+    before = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    code = run(*(part.format(**places) for part in line.split()))
+    check_refused(code, capsys, says)
+    assert before == {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+
+
+def test_what_figures_need_is_missed_before_a_long_run(monkeypatch, capsys):
+    for name in list(sys.modules):
+        if name.split(".")[0] == "matplotlib":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    line = "evaluate --checkpoint none --dataset none --scorecard --figure x.png"
+    check_refused(run(*line.split()), capsys, "pip install matplotlib")
+
+
+def test_an_override_with_a_space_is_no_puzzle(tmp_path, capsys):
+    line = ["--config", "paper", "--workdir", tmp_path, "--config.train.steps", "5"]
+    assert run("train", *line) == 2
+    message = capsys.readouterr().err
+    assert "usage:" not in message
+    assert message.count("\n") == 1
 
 
 def check_refused(code, capsys, says):

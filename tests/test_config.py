@@ -48,6 +48,8 @@ def test_overrides_are_typed_by_their_field():
         ({"data.horizon": "13"}, "multiple of model.period"),
         ({"model.context": "0", "model.increments": "true"}, "needs model.context"),
         ({"train.steps": "77"}, "multiple of train.steps_per_call"),
+        ({"model.style": "2"}, "only a natural model has styles"),
+        ({"model.lookahead": "2"}, "only a natural model looks ahead"),
     ],
 )
 def test_a_bad_override_is_refused(change, says):

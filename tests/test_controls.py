@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import random_checkpoint
 
-from gazehead_jax import cli
+from gazehead_jax import cli, sampling
 from gazehead_jax.controls import Controls, soft_limit
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.head_stream import HeadStream
@@ -46,6 +46,26 @@ def test_limits_are_soft_kept_and_leave_small_angles_alone():
     slope = np.diff(out[:, 0]) / np.diff(angles[:, 0])
     assert slope.min() >= 0
     assert np.abs(np.diff(slope)).max() < 0.02  # No corner.
+
+
+def test_a_head_that_turns_through_behind_does_not_jump(checkpoint, monkeypatch):
+    """Half a turn at half the amplitude goes on at a right angle."""
+    yaw = np.deg2rad(90 + 6.0 * np.arange(100))
+    turn = np.zeros((1, 100, 3), np.float32)
+    turn[0, :, 1] = (yaw + np.pi) % (2 * np.pi) - np.pi
+    halved = Controls(amplitude=0.5, rest_pose=(0.0, 0.3, 0.0))
+    turning = lambda model, state, gaze, *rest: iter([turn[:, : gaze.shape[1]]])
+    monkeypatch.setattr(sampling, "rollout", turning)
+    still = Motion(np.zeros((61, 2)), None, fps=checkpoint.config.data.fps)
+    (made,) = sample(checkpoint, still, controls=halved)
+    moved = np.unwrap(made.head[:, 1])
+    np.testing.assert_allclose(np.diff(moved), np.deg2rad(3), atol=1e-5)
+    np.testing.assert_allclose(moved[0], np.pi / 4 + 0.3, atol=1e-5)
+    stream = HeadStream(checkpoint, controls=halved)
+    frames = iter(turn[0])
+    stream._advance = lambda *given: next(frames)[None]
+    live = [stream.step(np.zeros(2))[0] for _ in range(61)]
+    np.testing.assert_allclose(live, made.head, atol=1e-5)
 
 
 def test_extreme_settings_stay_angles(heads):
@@ -93,6 +113,7 @@ def test_the_stream_obeys_them_too(checkpoint, gaze_motion):
         ({"limits": (0.1, 0.0, 0.1)}, "limits must be above 0"),
         ({"rest_pose": (30.0, 0.0, 0.0)}, "in radians"),
         ({"rest_pose": (np.nan, 0.0, 0.0)}, "rest_pose"),
+        ({"limits": (10.0, 20.0, 10.0)}, "limits must be in radians"),
     ],
 )
 def test_values_that_cannot_be(options, words):
@@ -104,6 +125,7 @@ def test_sampling_refuses_what_cannot_be(checkpoint, gaze_motion):
     for options, words in (
         ({"temperature": -0.1}, "temperature"),
         ({"best_of": 0}, "best_of"),
+        ({"best_of": 2}, "neither of two"),
         ({"style": [1.0, 2.0, 3.0]}, "one number along its axis or 2"),
     ):
         with pytest.raises(GazeheadError, match=words):

@@ -82,6 +82,20 @@ def test_an_epoch_sees_every_window_once_and_is_reshuffled(motions):
     assert (table.order(1, 0, size) != table.order(0, 0, size)).any()
 
 
+def test_a_step_does_not_shuffle_again(motions, monkeypatch):
+    """Also beyond the first pass, and where a batch straddles two."""
+    table = table_of(motions)
+    shuffled = []
+    make = np.random.default_rng
+    monkeypatch.setattr(
+        np.random, "default_rng", lambda seed: shuffled.append(seed) or make(seed)
+    )
+    steps = 3 * len(table) // 8
+    for step in range(steps):
+        table.order(0, step, 8)
+    assert shuffled == [(0, 0), (0, 1), (0, 2)]
+
+
 class Order:
     """`step -> window numbers`, picklable for grain's workers."""
 

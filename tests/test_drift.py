@@ -130,6 +130,19 @@ def test_a_stuck_sample_is_found(wander):
     assert curve.first_fault == 6  # the third still minute
 
 
+def test_samples_that_are_all_alike_are_no_error():
+    """Their distance is 0 but for rounding, which may be below it."""
+    rng = np.random.default_rng(0)
+    path = np.cumsum(rng.normal(0, 0.01, (10_000, 3)), 0).astype(np.float32)
+    path = 0.3 * np.sin(path)
+    for rows in (4, 6, 8, 16):
+        alike = lambda gaze, valid: iter(
+            [np.tile(path[: gaze.shape[1]], (len(gaze), 1, 1))]
+        )
+        curve = follow(alike, driving_gaze.constant(FPS), FPS, 240, rows)
+        assert curve.diverged == 0
+
+
 def test_a_head_at_rest_is_stuck_only_if_gaze_moves(wander):
     rest = lambda h, m: 0 * h
     assert run(rest, wander, 5, 4).stuck == 4

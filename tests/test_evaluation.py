@@ -1,6 +1,7 @@
 """Evaluation: real is perfect, the columns are there, ground truth is found."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -116,6 +117,34 @@ def test_it_is_saved_as_strict_json_and_printed(found, tmp_path, capsys):
     # At 5 fps there is nothing to put into the third.
     assert text.count("| real |") == len(tables.TABLES) - 1
     assert "nan" not in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_tables_read_well_in_a_terminal(found, width, monkeypatch, capsys):
+    """Of usual width: whole headings, a line for each method, all columns."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    # All the tables, as of a faster rate.
+    values = {
+        keys[0]: -12.345 for c in tables.TABLES.values() for keys, _ in c.values()
+    }
+    values |= {keys[-1]: -1.5 for c in tables.TABLES.values() for keys, _ in c.values()}
+    rows = {name: values for name in found.rows}
+    tables.print_tables(Evaluation(found.about, rows, {}))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    # A row that broke in two would have a part without a name.
+    names = [line.split("│")[1].strip() for line in lines if line.startswith("│")]
+    assert {name.replace(" ", "_") for name in names} == {*rows}
+    titles = [line for line in lines if line[:1] not in "│┃┏┡└"]
+    assert any(line.startswith("What keeps it honest (continued)") for line in titles)
+    heads = [line.strip("┃").split("┃") for line in lines if line.startswith("┃")]
+    words = {word for cells in heads for cell in cells for word in cell.split()}
+    for columns in tables.TABLES.values():
+        assert {word for heading in columns for word in heading.split()} <= words
 
 
 def test_undefined_numbers_are_dashes():

@@ -46,7 +46,13 @@ step = jax.jit(jax.export.deserialize(open("step.stablehlo", "rb").read()).call)
 import step as program
 model = program.Exported(".", b)
 assert model.fps == facts["fps"] and model.noise_width == noise.shape[-1]
-step = model.step
+quicker = program.Exported(".", b)
+quicker.resume(state)
+def step(state, *frame):
+    state, head = model.step(state, *frame)
+    # It carries what `step` rounds between frames.
+    np.testing.assert_allclose(quicker.advance(*frame), head, atol=1e-5)
+    return state, head
 """,
     "onnx": """
 import onnxruntime
@@ -95,7 +101,8 @@ def need(format):
 CASES = [("stablehlo", "window"), ("stablehlo", "lookahead")]
 CASES += [("numpy", "frame"), ("numpy", "lookahead")]
 CASES += [
-    ("onnx", k) for k in ("window", "frame", "no_temporal", "natural", "lookahead")
+    ("onnx", k)
+    for k in ("window", "frame", "no_temporal", "natural", "lookahead", "camera_gaze")
 ]
 
 
@@ -191,3 +198,14 @@ def test_bad_input(tmp_path, monkeypatch):
         with pytest.raises(GazeheadError, match=f"needs the package {package}"):
             export(checkpoint, format, tmp_path / "nothing")
         assert not (tmp_path / "nothing").exists()
+
+
+def test_a_folder_holds_one_format(tmp_path):
+    """Or the README of the one would tell of the other."""
+    checkpoint = case("frame")[0]
+    folder = export(checkpoint, "numpy", tmp_path)
+    before = (folder / "README.txt").read_bytes()
+    with pytest.raises(GazeheadError, match="holds an export to numpy"):
+        export(checkpoint, "onnx", folder)
+    assert (folder / "README.txt").read_bytes() == before
+    export(checkpoint, "numpy", folder)

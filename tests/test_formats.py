@@ -15,10 +15,11 @@ from format_files import (
     write,
 )
 
-from gazehead_jax import formats
+from gazehead_jax import cli, formats
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.formats import live_link, mediapipe_csv, openface, pyfeat, reading
 from gazehead_jax.motion import gaze_in_head, head_to_matrix, matrix_to_head
+from gazehead_jax.motion_io import load_motion
 
 DEG = np.pi / 180
 
@@ -448,3 +449,30 @@ def test_matrix_head_takes_any_rotation():
         np.testing.assert_allclose(
             head_to_matrix(matrix_to_head(got)), expected, atol=1e-12
         )
+
+
+# --- our own .csv with times that are not even ---------------------------------------
+
+
+def test_a_native_csv_of_a_varying_camera_is_brought_to_one_rate(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    time = np.arange(90) / 30 + rng.uniform(-0.012, 0.012, 90)
+    time = np.delete(time, slice(40, 60))  # and a gap
+    yaw = 20 * np.sin(2 * time)
+    lines = [f"{t:.4f},1,{y:.4f}" for t, y in zip(time, yaw, strict=True)]
+    path, out = tmp_path / "camera.csv", tmp_path / "even.csv"
+    path.write_text("time_s,gaze_pitch_deg,gaze_yaw_deg\n" + "\n".join(lines))
+    with pytest.raises(GazeheadError, match="`gazehead convert .*camera.csv NEW.csv`"):
+        load_motion(path)
+    assert cli.main(["convert", str(path), str(out)]) == 0
+    assert "not even" in capsys.readouterr().err
+    made = load_motion(out)
+    assert 28 < made.fps < 32
+    known = made.valid
+    assert not known.all()
+    assert known.mean() > 0.6
+    when = np.arange(len(made)) / made.fps + time[0]
+    expected = 20 * np.sin(2 * when[known])
+    np.testing.assert_allclose(np.rad2deg(made.gaze[known, 1]), expected, atol=0.4)
+    named = formats.load(path, fps=25)
+    assert (named.fps, len(named)) == (25, 70)

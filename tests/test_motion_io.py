@@ -49,10 +49,14 @@ def test_csv_keeps_the_numbers_in_degrees(tmp_path, head):
     assert float(first[2].split(",")[1]) == pytest.approx(
         np.rad2deg(motion.gaze[1, 0]), abs=1e-4
     )
-    loaded = load_motion(path)
-    np.testing.assert_allclose(loaded.gaze, motion.gaze, atol=1e-6)
-    np.testing.assert_array_equal(loaded.valid, motion.valid)
+    loaded, known = load_motion(path), motion.valid
+    np.testing.assert_allclose(loaded.gaze[known], motion.gaze[known], atol=1e-6)
+    np.testing.assert_array_equal(loaded.valid, known)
     assert loaded.fps == 25.0
+    # A gaze that must not be used is no number, which would look somewhere.
+    assert first[1].split(",")[1:3] == ["", ""]
+    if head:
+        np.testing.assert_allclose(loaded.head, motion.head, atol=1e-6)
 
 
 def test_csv_without_valid_takes_empty_cells_as_invalid(tmp_path):
@@ -76,7 +80,14 @@ def test_csv_without_valid_takes_empty_cells_as_invalid(tmp_path):
         (GAZE_ONLY + "\n0,1,2\n", "got one frame"),
         (GAZE_ONLY + "\n0,1,2\n0,1,2\n", "increasing"),
         (GAZE_ONLY + "\n0,1,2\n0.04,1,2\n0.08,1,2\n0.28,1,2\n", "mixed fps"),
-        (GAZE_ONLY + "\n0,1,2000\n0.04,1,2\n", "looks like degrees"),
+        (
+            GAZE_ONLY + "\n0,1,200\n0.04,1,2\n",
+            "gaze_yaw_deg .* ±180°, got 200 in line 2",
+        ),
+        (
+            GAZE_ONLY + "\n0,1,2\n0.04,-91,2\n",
+            "gaze_pitch_deg .* ±90°, got -91 in line 3",
+        ),
         (GAZE_ONLY + ",valid\n0,nan,2,1\n0.04,1,2,1\n", "must be finite where valid"),
     ],
 )

@@ -120,8 +120,8 @@ def test_styles_are_drawn_or_given():
         initial_state(checkpoint, sample_keys(0, 2), style=np.zeros(3))
 
 
-def test_ten_hours_stay_finite_and_in_bounds():
-    """Untrained, with gaze that no eye can follow."""
+def test_wild_gaze_leaves_heads_finite_and_in_bounds():
+    """Untrained, for 2,000 frames of gaze that no eye can follow."""
     checkpoint = random_checkpoint("natural")
     rng = np.random.default_rng(0)
     gaze = rng.uniform(-1.5, 1.5, (2000, 2))

@@ -12,7 +12,7 @@ from conftest import random_checkpoint
 from gazehead_jax import model, natural, networks, numpy_step
 from gazehead_jax.numpy_step import NumpyStep
 
-KINDS = ["window", "frame", "no_temporal", "natural", "lookahead"]
+KINDS = ["window", "frame", "no_temporal", "natural", "lookahead", "camera_gaze"]
 
 
 def driving(config, frames=200, rows=3, seed=0):

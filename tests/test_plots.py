@@ -68,7 +68,7 @@ def test_trajectories_are_in_degrees_and_break_at_gaps(motion, tmp_path, monkeyp
     figures = axes_drawn(monkeypatch)
     valid = np.arange(len(motion)) % 50 > 5
     plots.plot_trajectories(
-        motion.replace(valid=valid), samples_of(motion, 5), tmp_path / "figure.pdf"
+        motion.replace(valid=valid), samples_of(motion, 10), tmp_path / "figure.pdf"
     )
     panels = figures[0].axes
     assert len(panels) == 3
@@ -87,11 +87,40 @@ def test_trajectories_are_in_degrees_and_break_at_gaps(motion, tmp_path, monkeyp
     assert panels[-1].get_xlabel() == "time (s)"
 
 
+@pytest.mark.parametrize(
+    ("s", "label"), [(1, "generated"), (2, "generated (2 heads)"), (9, "(9 heads)")]
+)
+def test_few_samples_are_lines_and_no_bands(motion, tmp_path, monkeypatch, s, label):
+    figures = axes_drawn(monkeypatch)
+    samples = samples_of(motion, s)
+    plots.plot_trajectories(motion, samples, tmp_path / "figure.png")
+    for i, panel in enumerate(figures[0].axes):
+        assert not panel.collections
+        lines = [line.get_ydata() for line in panel.get_lines()]
+        low, high = panel.get_ylim()
+        for sample in np.rad2deg(samples[..., i]):
+            assert any(np.array_equal(line, sample) for line in lines)
+            assert low < sample.min() <= sample.max() < high
+        labels = panel.get_legend_handles_labels()[1]
+        assert sum(label in text for text in labels) == 1
+        assert not [text for text in labels if "middle" in text]
+
+
+def test_many_samples_are_bands_and_three_of_them(motion, tmp_path, monkeypatch):
+    figures = axes_drawn(monkeypatch)
+    plots.plot_trajectories(motion, samples_of(motion, 30), tmp_path / "figure.png")
+    labels = figures[0].axes[0].get_legend_handles_labels()[1]
+    assert "generated, middle 90 %" in labels
+    assert "generated (3 of 30 heads)" in labels
+    # Gaze and the real head are the other two.
+    assert len(figures[0].axes[0].get_lines()) == 3 + 2
+
+
 def test_head_share(tmp_path, monkeypatch):
     figures = axes_drawn(monkeypatch)
     found = []
     for seed in (0, 1):
-        m = simulator.simulate(60, 25, seed=seed)
+        m = simulator.simulate(240, 25, seed=seed)
         found.append(gaze_shifts.find_shifts(m.gaze, m.head, m.valid, m.fps))
     path = tmp_path / "share.png"
     plots.plot_head_share({"real": found[0], "generated": found[1]}, path)
@@ -109,6 +138,41 @@ def test_head_share(tmp_path, monkeypatch):
                 np.rad2deg(np.abs(shifts.gaze[shifts.settled, i]).max())
                 <= (panel.get_xlim()[1])
             )
+
+
+def shifts_at(gaze_deg, head_deg):
+    """Settled shifts of these sizes, alike in pitch and yaw, one after the other."""
+    both = lambda x: np.deg2rad(np.stack([x, x], -1).astype(float))
+    index = 50 * np.arange(len(gaze_deg))
+    gaze, head = both(gaze_deg), both(head_deg)
+    still = np.ones(len(index), bool)
+    return gaze_shifts.Shifts(index, index + 5, gaze, head, np.abs(head), still)
+
+
+def test_few_shifts_have_no_line_and_none_is_clipped(tmp_path, monkeypatch):
+    figures = axes_drawn(monkeypatch)
+    rng = np.random.default_rng(0)
+    gaze = rng.uniform(5, 20, 19)
+    # Heads that go further than gaze.
+    few = shifts_at(gaze, 2.2 * gaze)
+    same = gaze_shifts.Shifts.join([few, few, few])
+    more = rng.uniform(5, 20, 20)
+    enough = shifts_at(more, 0.5 * more)
+    shifts = {"few": few, "same gaze": same, "enough": enough}
+    plots.plot_head_share(shifts, tmp_path / "share.png")
+    for panel in figures[0].axes:
+        labels = panel.get_legend_handles_labels()[1]
+        assert set(labels) == {
+            "few (n = 19): too few for a line",
+            "same gaze (n = 57 at 19 gaze shifts): too few for a line",
+            "enough (n = 20): slope 0.50 beyond 0.0°",
+        }
+        # The diagonal and one fit.
+        assert len(panel.get_lines()) == 2
+        for dots in panel.collections:
+            x, y = dots.get_offsets().T
+            assert panel.get_xlim()[0] < x.min() <= x.max() < panel.get_xlim()[1]
+            assert panel.get_ylim()[0] < y.min() <= y.max() < panel.get_ylim()[1]
 
 
 def test_head_share_without_shifts(tmp_path):

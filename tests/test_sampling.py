@@ -3,6 +3,9 @@
 import dataclasses
 import functools
 import os
+import re
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +59,18 @@ def test_a_longer_rollout_begins_with_the_shorter(tiny_checkpoint, gaze_motion):
     whole = heads(sample(tiny_checkpoint, gaze_motion, num_samples=2))
     part = heads(sample(tiny_checkpoint, gaze_motion[:33], num_samples=2))
     np.testing.assert_array_equal(whole[:, :33], part)
+
+
+def test_so_does_one_that_looks_ahead_but_for_what_it_cannot_see(gaze_motion):
+    checkpoint = random_checkpoint("lookahead")
+    ahead = checkpoint.config.model.lookahead
+    whole = heads(sample(checkpoint, gaze_motion))
+    part = heads(sample(checkpoint, gaze_motion[:33]))
+    np.testing.assert_array_equal(whole[:, : 33 - ahead], part[:, : 33 - ahead])
+    assert np.abs(whole[:, :33] - part).max() > 1e-5
+    live = heads(sample(checkpoint, gaze_motion, live=True))
+    part = heads(sample(checkpoint, gaze_motion[:33], live=True))
+    np.testing.assert_array_equal(live[:, :33], part)
 
 
 def test_future_gaze_never_changes_past_heads(tiny_checkpoint, gaze_motion):
@@ -206,6 +221,27 @@ def test_a_kernel_that_computes_something_else_is_not_trusted(
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+def test_a_kernel_that_fails_for_another_shape_is_replaced_there(
+    gaze_motion, on_a_gpu, monkeypatch
+):
+    """Other shapes are other kernels, with other ways to fail."""
+    checkpoint = random_checkpoint("natural")
+    honest = one_kernel.best_rollout(checkpoint.config.model, "gpu")
+
+    def small(params, carry, gaze, *rest):
+        if len(gaze) > 1:
+            raise NotImplementedError("too many rows")
+        return honest(params, carry, gaze, *rest)
+
+    monkeypatch.setattr(one_kernel, "best_rollout", lambda config, platform: small)
+    sample(checkpoint, gaze_motion, chunk=32)
+    with pytest.warns(RuntimeWarning, match=r"\(too many rows\); lax.scan"):
+        got = heads(sample(checkpoint, gaze_motion, num_samples=4, chunk=32))
+    monkeypatch.undo()
+    expected = heads(sample(checkpoint, gaze_motion, num_samples=4, chunk=32))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
 def test_a_cpu_never_asks_for_the_kernel(gaze_motion, monkeypatch):
     assert rollouts._platform() == "cpu"
     monkeypatch.setattr(one_kernel, "rollout_kernel", None)
@@ -280,6 +316,56 @@ def test_the_stream_survives_a_gaze_that_is_not_finite(gaze_motion):
         )
 
 
+def test_the_stream_refuses_degrees_and_goes_on():
+    a, b = (HeadStream(random_checkpoint("natural"), seed=1) for _ in range(2))
+    for t in range(3):
+        with pytest.raises(GazeheadError, match=r"got \(5, -40\); are these degrees"):
+            a.step(np.array([5.0, -40.0]))
+        now = np.array([0.1, 0.1 * t])
+        np.testing.assert_array_equal(a.step(now), b.step(now))
+
+
+def test_what_is_not_a_model_a_gaze_or_a_motion_is_told():
+    """In a process without the type checker of these tests, as users have it."""
+    program = """
+import numpy as np
+import gazehead_jax as gh
+
+model = gh.load("natural")
+gaze = gh.Motion(np.zeros((30, 2)), None, 30)
+stream = gh.HeadStream(model)
+for use in (
+    lambda: gh.sample("natural", gaze),
+    lambda: gh.HeadStream("natural"),
+    lambda: gh.load(None),
+    lambda: gh.render("head.csv", "head.mp4"),
+    lambda: stream.step(np.zeros(3)),
+    lambda: stream.step(np.zeros((1, 2))),
+):
+    try:
+        use()
+    except gh.GazeheadError as error:
+        print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for line, words in zip(
+        done.stdout.splitlines(),
+        (
+            "a loaded model is needed.*got str 'natural'",
+            "a loaded model is needed.*got str 'natural'",
+            "a name or a path, got NoneType",
+            "a Motion is drawn.*got str 'head.csv'",
+            r"shape \(3,\)",
+            r"shape \(1, 2\)",
+        ),
+        strict=True,
+    ):
+        assert re.search(words, line), line
+
+
 def test_the_context_conditions_the_start(gaze_motion):
     checkpoint = random_checkpoint("window")
     context = Motion(gaze=np.zeros((2, 2)), head=np.full((2, 3), 0.3), fps=5)
@@ -288,6 +374,34 @@ def test_the_context_conditions_the_start(gaze_motion):
     assert np.abs(a[:, 0] - b[:, 0]).max() > 1e-3
     with pytest.raises(GazeheadError, match="context must be"):
         sample(checkpoint, gaze_motion, context=context[:1])
+
+
+@pytest.mark.parametrize("valid", [[False, False, True, True], [False] * 4])
+def test_invalid_frames_of_the_context_are_never_used(gaze_motion, valid):
+    for kind in ("window", "frame", "natural", "lookahead"):
+        checkpoint = random_checkpoint(kind)
+        length = checkpoint.config.model.context
+        made = []
+        for rubbish in (0.0, 0.7):
+            known = np.array(valid[-length:])[:, None]
+            past = Motion(
+                gaze=np.where(known, 0.1, np.full((length, 2), rubbish)),
+                head=np.where(known, 0.2, np.full((length, 3), rubbish)),
+                fps=5,
+                valid=known[:, 0],
+            )
+            made.append(heads(sample(checkpoint, gaze_motion, context=past)))
+        np.testing.assert_array_equal(*made)
+
+
+def test_the_stream_takes_a_context_too(gaze_motion):
+    checkpoint = random_checkpoint("natural")
+    past = Motion(np.full((4, 2), 0.2), np.full((4, 3), 0.3), fps=5)
+    expected = heads(sample(checkpoint, gaze_motion, context=past))
+    stream = HeadStream(checkpoint, context=past)
+    for t in range(len(gaze_motion)):
+        head = stream.step(gaze_motion.gaze[t], bool(gaze_motion.valid[t]))
+        np.testing.assert_allclose(head, expected[:, t], atol=1e-5)
 
 
 @pytest.mark.parametrize("fps", [2, 5, 24, 25, 120])
@@ -358,11 +472,30 @@ def test_a_model_gone_wild_still_gives_angles(gaze_motion):
         ({"num_samples": 0}, "num_samples must be"),
         ({"chunk": 0}, "chunk must be"),
         ({"seed": -1}, "seed must be"),
+        ({"temperature": -1.0}, "temperature must be"),
+        ({"temperature": np.nan}, "temperature must be"),
     ],
 )
 def test_bad_arguments(gaze_motion, arguments, says):
+    checkpoint = random_checkpoint("window")
     with pytest.raises(GazeheadError, match=says):
-        sample(random_checkpoint("window"), gaze_motion, **arguments)
+        sample(checkpoint, gaze_motion, **arguments)
+    if "chunk" not in arguments:
+        with pytest.raises(GazeheadError, match=says):
+            HeadStream(checkpoint, **arguments)
+
+
+def test_a_motion_tells_how_it_was_made(gaze_motion):
+    """Enough to make it again."""
+    checkpoint = random_checkpoint("lookahead")
+    how = {"style": [0.5, 1.0], "best_of": 3, "live": True, "temperature": 0.5}
+    (made,) = sample(checkpoint, gaze_motion, seed=4, **how)
+    facts = made.meta["generated"]
+    again = {name: facts[name] for name in ("seed", *how)}
+    (repeated,) = sample(checkpoint, gaze_motion, **again)
+    np.testing.assert_array_equal(made.head, repeated.head)
+    (usual,) = sample(checkpoint, gaze_motion)
+    assert not {*how, "controls"} & {*usual.meta["generated"]}
 
 
 def test_one_frame_is_refused(gaze_motion):

@@ -156,6 +156,18 @@ def test_a_run_can_begin_with_another_model(tmp_path, small_dataset):
     np.testing.assert_array_equal(parts.normaliser.head_std, made.normaliser.head_std)
 
 
+def test_mirroring_needs_symmetric_units(tmp_path, small_dataset):
+    first = config_of(
+        small_dataset, name="first", **{"train.steps": 5, "data.mirror": False}
+    )
+    train(first, tmp_path / "first", quiet=True)
+    begin = {"train.init": str(tmp_path / "first"), "train.steps": 5}
+    with pytest.raises(GazeheadError, match="not symmetric"):
+        train(config_of(small_dataset, **begin), tmp_path / "a", quiet=True)
+    plain = config_of(small_dataset, **begin | {"data.mirror": False})
+    assert train(plain, tmp_path / "b", quiet=True).step == 5
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

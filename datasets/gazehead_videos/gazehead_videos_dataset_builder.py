@@ -104,7 +104,7 @@ class Builder(MotionBuilder):
         require(
             importlib.util.find_spec("apache_beam") is not None,
             "gazehead_videos runs on Apache Beam, which is not installed: pip install "
-            "'gazehead_jax[extract,beam]', in an environment of its own. On one "
+            "-e '.[extract,beam]' in the clone, in an environment of its own. On one "
             "machine, `gazehead extract` and the dataset gazehead_folder do without.",
         )
         from gazehead_jax.datasets.gazehead_videos.pipeline import pipeline_options

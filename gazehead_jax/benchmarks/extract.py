@@ -75,7 +75,7 @@ def benchmark(
             notes.append(
                 f"Left out: the stages, as {', '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} not installed; pip install "
-                "'gazehead_jax[extract]'."
+                "-e '.[extract]' in the clone."
             )
         else:
             progress("rendering a clip")

@@ -1,6 +1,7 @@
 """The command line. Each command is one function, which imports what it needs."""
 
 import argparse
+import itertools
 import os
 import sys
 
@@ -15,7 +16,8 @@ from gazehead_jax.cli import (
     study,
     system,
 )
-from gazehead_jax.errors import GazeheadError
+from gazehead_jax.cli.common import CommandParser
+from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.version import __version__
 
 EPILOG = """\
@@ -40,10 +42,13 @@ def main(argv: list[str] | None = None) -> int:
     args, rest = parser.parse_known_args(argv)
     overrides = [a for a in rest if a.startswith("--config.")]
     unknown = [a for a in rest if a not in overrides]
-    if unknown or (overrides and args.command not in ("train", "evaluate")):
-        parser.error(f"unrecognised arguments: {' '.join(unknown or overrides)}")
-    args.overrides = [a.removeprefix("--config.") for a in overrides]
+    takes_overrides = args.command in ("train", "evaluate")
     try:
+        if takes_overrides:
+            _check_joined(rest)
+        if unknown or (overrides and not takes_overrides):
+            parser.error(f"unrecognised arguments: {' '.join(unknown or overrides)}")
+        args.overrides = [a.removeprefix("--config.") for a in overrides]
         return args.run(args) or 0
     except GazeheadError as error:
         print(f"gazehead: error: {error}", file=sys.stderr)
@@ -57,6 +62,17 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+def _check_joined(rest: list[str]) -> None:
+    """Raises GazeheadError for an override that is apart from its value."""
+    for name, value in itertools.pairwise(rest):
+        apart = name.startswith("--config.") and "=" not in name
+        require(
+            not apart or value.startswith("--"),
+            f"an override and its value are joined by =, got a space: write "
+            f"{name}={value}.",
+        )
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gazehead",
@@ -67,15 +83,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", title="commands"
+        dest="command",
+        required=True,
+        metavar="COMMAND",
+        title="commands",
+        parser_class=CommandParser,
     )
 
     def add(name, run, text):
         command = commands.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            name, help=text, description=f"{text[0].upper()}{text[1:]}."
         )
         command.set_defaults(run=run)
         return command

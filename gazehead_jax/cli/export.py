@@ -1,13 +1,11 @@
 """The command that hands a model's step to other runtimes."""
 
+from gazehead_jax.cli.common import MODEL
+
 
 def add_commands(add) -> None:
     p = add("export", _export, "write a model's step for another runtime")
-    p.add_argument(
-        "--checkpoint",
-        default="natural",
-        help="a model that comes with the package, a packed one, or a workdir",
-    )
+    p.add_argument("--checkpoint", default="natural", help=MODEL)
     p.add_argument(
         "--format",
         choices=("stablehlo", "onnx", "numpy"),

@@ -3,8 +3,11 @@
 import sys
 from pathlib import Path
 
-from gazehead_jax.cli.common import add_data_dir, named, start
+from gazehead_jax.cli.common import MODEL, add_data_dir, named, start
 from gazehead_jax.errors import require
+
+# Rows that are followed at once; more than there are cores.
+_MANY = 1024
 
 
 def add_commands(add) -> None:
@@ -13,8 +16,8 @@ def add_commands(add) -> None:
         "--checkpoint",
         action="append",
         default=[],
-        metavar="[NAME=]DIR",
-        help="workdir; again for ablations",
+        metavar="[NAME=]MODEL",
+        help=f"{MODEL}; again for ablations",
     )
     p.add_argument(
         "--dataset",
@@ -30,7 +33,10 @@ def add_commands(add) -> None:
     )
     p.add_argument("--seed", type=int, default=0, help="of the samples")
     p.add_argument("--out", help="write metrics as .json; a .md with the tables beside")
-    p.add_argument("--figure", help="draw the curves (not of the plain tables)")
+    p.add_argument(
+        "--figure",
+        help="draw the curves as .png, .pdf or .svg (not of the plain tables)",
+    )
     p.add_argument(
         "--scorecard",
         action="store_true",
@@ -52,7 +58,13 @@ def add_commands(add) -> None:
     p.add_argument(
         "--conversation",
         metavar="DIR",
-        help="with --drift: a folder of fixations to follow as well",
+        help="with --drift: a folder of fixations to follow as well, as .npz files of "
+        "start, length, duration_ms, segment, x_deg and y_deg",
+    )
+    p.add_argument(
+        "--live",
+        action="store_true",
+        help="with --drift or --robustness: hide gaze that is to come from the model",
     )
     p.add_argument(
         "--robustness",
@@ -63,12 +75,17 @@ def add_commands(add) -> None:
 
 
 def _evaluate(args) -> None:
-    start()
+    # What follows gaze shares its many samples out among the cores; training does not.
+    start(rows=None if args.leave_out else _MANY)
     for path in (args.out,) if args.out else ():  # before the long run
         require(
             Path(path).suffix == ".json",
             f"{path}: metrics are written as .json, got {Path(path).suffix!r}.",
         )
+    if args.figure:
+        from gazehead_jax.figures import check_figure
+
+        check_figure(args.figure)
     others = (args.scorecard, bool(args.drift), args.robustness)
     require(
         sum(others) <= 1,
@@ -85,6 +102,11 @@ def _evaluate(args) -> None:
     require(
         not args.figure or any(others),
         "--figure goes with --scorecard, --drift or --robustness.",
+    )
+    require(
+        not args.live or bool(args.drift or args.robustness),
+        "--live goes with --drift or --robustness (--scorecard judges a model that looks "
+        "ahead both ways).",
     )
     require(
         not args.overrides or bool(args.leave_out),
@@ -109,7 +131,7 @@ def _checkpoints(texts: list[str]) -> dict:
         name = name or checkpoint.name
         require(
             name not in checkpoints,
-            f"two checkpoints are called {name!r}; name them, as in NAME=DIR.",
+            f"two checkpoints are called {name!r}; name them, as in NAME=MODEL.",
         )
         checkpoints[name] = checkpoint
     return checkpoints
@@ -184,7 +206,12 @@ def _one_model(args, checkpoints) -> None:
         f"--drift and --robustness look at one checkpoint, got {len(checkpoints)}.",
     )
     (checkpoint,) = checkpoints.values()
-    options = {"data_dir": args.data_dir, "seed": args.seed, "progress": _say}
+    options = {
+        "data_dir": args.data_dir,
+        "seed": args.seed,
+        "live": args.live,
+        "progress": _say,
+    }
     if args.drift:
         found = drift.drift(
             checkpoint,

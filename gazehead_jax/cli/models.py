@@ -1,10 +1,17 @@
 """Commands that train a model, sample from it and score it."""
 
 import contextlib
+import math
 import sys
 from pathlib import Path
 
-from gazehead_jax.cli.common import add_data_dir, start
+from gazehead_jax.cli.common import MODEL, add_data_dir, check_kept, start
+from gazehead_jax.errors import require
+
+# Standard deviations of people; models have hardly seen anyone beyond.
+_STYLES = 3.0
+# Largest pitch, yaw and roll of a rest pose, degrees.
+_TURNS = (90.0, 180.0, 180.0)
 
 
 def add_commands(add) -> None:
@@ -26,11 +33,7 @@ def add_commands(add) -> None:
     p.epilog += "--config.optimizer.learning_rate=3e-4"
 
     p = add("sample", _sample, "generate head motions for a gaze file")
-    p.add_argument(
-        "--checkpoint",
-        default="natural",
-        help="a model that comes with the package, a packed one, or a workdir",
-    )
+    p.add_argument("--checkpoint", default="natural", help=MODEL)
     p.add_argument("--gaze", required=True, help=".csv or .npz with gaze")
     p.add_argument("--out", required=True, help=".csv or .npz; several get _0, _1, …")
     p.add_argument("--num-samples", type=int, default=1, help="heads for this gaze")
@@ -53,7 +56,10 @@ def add_commands(add) -> None:
     p.add_argument("--rest-pose", **three, help="degrees that 0 becomes")
     p.add_argument("--limits", **three, help="degrees that are softly kept to")
     p.add_argument(
-        "--best-of", type=int, default=1, help="give the most typical of so many"
+        "--best-of",
+        type=int,
+        default=1,
+        help="give the most typical of so many, 3 or more",
     )
     p.add_argument(
         "--live",
@@ -107,6 +113,10 @@ def _sample(args) -> None:
     from gazehead_jax.sampling import sample
 
     check_suffix(args.out)
+    names = _names(Path(args.out), args.num_samples)
+    for name in names:
+        check_kept(name, args.gaze, "gaze")
+    _check_controls(args)
     motion = load_motion(args.gaze)
     degrees = {"rest_pose": args.rest_pose, "limits": args.limits}
     radians = {
@@ -125,10 +135,6 @@ def _sample(args) -> None:
         best_of=args.best_of,
         live=args.live,
     )
-    out = Path(args.out)
-    names = [out.with_stem(f"{out.stem}_{i}") for i in range(len(made))]
-    if len(made) == 1:
-        names = [out]
     # All files or none.
     with contextlib.ExitStack() as stack:
         for name, one in zip(names, made, strict=True):
@@ -136,7 +142,37 @@ def _sample(args) -> None:
     print(*names, sep="\n")
 
 
+def _names(out: Path, count: int) -> list[Path]:
+    """The files of so many heads."""
+    if count == 1:
+        return [out]
+    return [out.with_stem(f"{out.stem}_{i}") for i in range(count)]
+
+
+def _check_controls(args) -> None:
+    """Raises GazeheadError, in the command line's units, for what no head can do."""
+    told = lambda values: " ".join(f"{value:g}" for value in values)
+    style, limits, rest = args.style or (), args.limits, args.rest_pose
+    require(
+        all(abs(value) <= _STYLES for value in style),
+        f"--style must be between -{_STYLES:g} and {_STYLES:g} (few people are beyond 2), "
+        f"got {told(style)}.",
+    )
+    require(
+        limits is None or all(0 < value < math.inf for value in limits),
+        f"--limits must be three numbers of degrees above 0, got {told(limits or ())}; to "
+        "hold a head still, give --amplitude 0.",
+    )
+    require(
+        rest is None
+        or all(abs(value) <= most for value, most in zip(rest, _TURNS, strict=True)),
+        "--rest-pose must be within {:g}, {:g} and {:g} degrees of pitch, yaw and roll, "
+        "got {}.".format(*_TURNS, told(rest or ())),
+    )
+
+
 def _pack(args) -> None:
+    check_kept(args.out, args.checkpoint, "model")
     start()
     from gazehead_jax.checkpoint import load, pack
     from gazehead_jax.styles import with_axis

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gazehead_jax.cli.common import add_weights_dir, named, start
+from gazehead_jax.cli.common import add_weights_dir, check_kept, named, start
 from gazehead_jax.errors import require
 
 
@@ -16,8 +16,7 @@ def add_commands(add) -> None:
     p.add_argument(
         "--kind",
         choices=("trajectories", "head-share", "training"),
-        default="trajectories",
-        help="what to draw",
+        help="what to draw; training when left out beside --workdir, else trajectories",
     )
     p.add_argument("--out", required=True, help=".png, .pdf or .svg")
 
@@ -134,7 +133,13 @@ def _add_render(add) -> None:
 def _plot(args) -> None:
     from gazehead_jax import plots
 
-    if args.kind == "training":
+    require(
+        bool(args.kind) or not (args.workdir and (args.motion or args.samples)),
+        "plot draws either a run (--workdir) or motions (--motion and --samples), got "
+        "both; leave one out, or give --kind.",
+    )
+    kind = args.kind or ("training" if args.workdir else "trajectories")
+    if kind == "training":
         require(bool(args.workdir), "plot --kind training needs --workdir.")
         plots.plot_training(Path(args.workdir) / "log.jsonl", args.out)
         print(args.out)
@@ -146,7 +151,7 @@ def _plot(args) -> None:
 
     require(
         bool(args.motion and args.samples),
-        f"plot --kind {args.kind} needs --motion and --samples.",
+        f"plot --kind {kind} needs --motion and --samples.",
     )
     real = load_motion(args.motion)
     samples = [load_motion(path) for path in args.samples]
@@ -156,7 +161,7 @@ def _plot(args) -> None:
             f"{path}: samples must have the {len(real)} frames at {real.fps:g} fps of "
             f"--motion, got {len(one)} at {one.fps:g} fps.",
         )
-    if args.kind == "trajectories":
+    if kind == "trajectories":
         heads = np.stack([m.require_head() for m in samples])
         plots.plot_trajectories(real, heads, args.out)
     else:
@@ -172,6 +177,8 @@ def _render(args) -> None:
     from gazehead_jax.video import check_video_path
 
     check_video_path(args.out)
+    for source in filter(None, (args.reference, args.audio)):
+        check_kept(args.out, source, "video")
     motions: dict[str, object] = {}
     for text in args.motion:
         label, path = named(text)
@@ -242,8 +249,10 @@ def _convert(args) -> int | None:
         bool(args.out or args.check),
         "convert needs a file to write; to look only, give --check.",
     )
-    if args.out and Path(args.out).suffix != ".pkl":
-        check_suffix(args.out)
+    if args.out:
+        if Path(args.out).suffix != ".pkl":
+            check_suffix(args.out)
+        check_kept(args.out, args.source, "file", option="the output")
     if Path(args.source).suffix == ".pkl":
         motion = _template(args)
     else:

@@ -1,6 +1,5 @@
 """Commands about user studies."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -13,18 +12,15 @@ def add_commands(add) -> None:
         "study", _which, "ask people: make a study, analyse its answers, plan its size"
     )
     actions = p.add_subparsers(dest="action", metavar="make|analyse|size|paper")
-    helped = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
-
     make = actions.add_parser(
         "make",
         help="build a page of pairs of clips to compare; needs no server",
-        **helped,
     )
     make.set_defaults(run=_make)
     _make_arguments(make)
 
     analyse = actions.add_parser(
-        "analyse", aliases=["analyze"], help="what the answers say", **helped
+        "analyse", aliases=["analyze"], help="what the answers say"
     )
     analyse.set_defaults(run=_analyse)
     analyse.add_argument("results", nargs="+", help="answers, or folders of them")
@@ -42,9 +38,7 @@ def add_commands(add) -> None:
     analyse.add_argument("--out", help=".json; tables go beside it as .md and .csv")
     analyse.add_argument("--figure", help=".png, .pdf or .svg")
 
-    size = actions.add_parser(
-        "size", help="how many participants a study needs", **helped
-    )
+    size = actions.add_parser("size", help="how many participants a study needs")
     size.set_defaults(run=_size)
     size.add_argument(
         "--share",

@@ -225,7 +225,7 @@ def _results(todo: list[Video], workers: int, arguments) -> Iterable[dict]:
     except ImportError as error:
         raise GazeheadError(
             "extraction of several videos needs pebble, which is not installed; "
-            "pip install 'gazehead_jax[extract]'."
+            "pip install -e '.[extract]' in the clone."
         ) from error
     # What is missing is told before any process starts.
     _begin(*arguments)

@@ -36,7 +36,7 @@ class LandmarkNet:
         except ImportError as error:
             raise GazeheadError(
                 "extraction needs mediapipe, which is not installed; "
-                "pip install 'gazehead_jax[extract]'."
+                "pip install -e '.[extract]' in the clone."
             ) from error
         options = vision.FaceLandmarkerOptions(
             base_options=tasks.BaseOptions(model_asset_buffer=task),

@@ -26,7 +26,7 @@ class ShotDetector:
         except ImportError as error:
             raise GazeheadError(
                 "extraction needs scenedetect, which is not installed; "
-                "pip install 'gazehead_jax[extract]'."
+                "pip install -e '.[extract]' in the clone."
             ) from error
         self._cv2, self._timecode = cv2, FrameTimecode
         # A clip of two faces that alternate quickly is two shots each time.

