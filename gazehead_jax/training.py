@@ -370,7 +370,7 @@ def _first_model(config: Config) -> checkpoints.Checkpoint:
     )
     mean = first.normaliser.head_mean[1:], first.normaliser.gaze_mean[1:]
     require(
-        not config.data.mirror or np.abs(np.concatenate(mean)).max() < 1e-6,
+        not config.data.mirror or bool(np.abs(np.concatenate(mean)).max() < 1e-6),
         f"train.init names a model whose units are not symmetric ({config.train.init} was "
         "trained with data.mirror=False), so that mirrored windows would be wrong; set "
         "data.mirror=False here too.",
