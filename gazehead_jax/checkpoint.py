@@ -22,7 +22,7 @@ import numpy as np
 from gazehead_jax.config import Config
 from gazehead_jax.errors import GazeheadError, require
 from gazehead_jax.files import atomic_path, unwritable
-from gazehead_jax.motion import Normaliser
+from gazehead_jax.normaliser import Normaliser
 
 FORMAT = 1
 # Models that come with the package: name → sha256 of its file.

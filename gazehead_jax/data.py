@@ -20,7 +20,8 @@ from gazehead_jax import networks
 from gazehead_jax.config import DataConfig, ModelConfig
 from gazehead_jax.errors import require
 from gazehead_jax.model import Windows
-from gazehead_jax.motion import Array, Motion, Normaliser, mirror, resample
+from gazehead_jax.motion import Array, Motion, mirror, resample
+from gazehead_jax.normaliser import Normaliser
 
 MIRROR = np.float32([1, -1, -1])
 

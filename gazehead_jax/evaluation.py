@@ -22,7 +22,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gazehead_jax import coordination, gaze_shifts, metrics
+from gazehead_jax import averages, coordination, gaze_shifts, metrics
 from gazehead_jax.baselines import BASELINES, fit_baseline
 from gazehead_jax.build import load_split
 from gazehead_jax.checkpoint import Checkpoint
@@ -162,10 +162,10 @@ def evaluate(
             d,
             equal=name in single - {"real"},
         )
-        rows[name] = metrics.aggregate(scores)
+        rows[name] = averages.aggregate(scores)
         people = [w.subject for w in windows]
         if len(set(people)) >= MIN_PEOPLE:
-            intervals[name] = metrics.bootstrap(scores, people)
+            intervals[name] = averages.bootstrap(scores, people)
         rows[name] |= _score_whole(
             predictor, whole, context, 1 if name in single else WHOLE_SAMPLES, seed
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gazehead_jax import bands, metrics
+from gazehead_jax import averages, bands
 from gazehead_jax.evaluation import MIN_PEOPLE
 from gazehead_jax.motion import HEAD_CHANNELS
 from gazehead_jax.two_sample import TwoSample
@@ -87,7 +87,7 @@ def energy(
     table = [
         dict(zip(rivals, v, strict=True)) for v in zip(*rivals.values(), strict=True)
     ]
-    found = metrics.bootstrap(table, people)
+    found = averages.bootstrap(table, people)
     nearest = min(found, key=lambda rival: found[rival][0])
     verdict = "met" if found[nearest][0] > 0 else "missed"
     return Goal(title, lead[nearest], found[nearest], wanted, verdict, nearest)
@@ -159,6 +159,6 @@ def accuracy(found: TwoSample | None, floor: TwoSample | None, about: Mapping) -
         text = f"{len(found.people)} people: too few to learn from"
         return Goal(title, found.accuracy, None, wanted, "open", f"{note}; {text}")
     each = [{"x": share} for share in found.people.values()]
-    interval = metrics.bootstrap(each)["x"]
+    interval = averages.bootstrap(each)["x"]
     verdict = "met" if found.accuracy <= ACCURACY else "missed"
     return Goal(title, found.accuracy, interval, wanted, verdict, note)

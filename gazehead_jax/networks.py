@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float
 
 from gazehead_jax import model, natural
 from gazehead_jax.config import ModelConfig
-from gazehead_jax.motion import Array, Normaliser
+from gazehead_jax.motion import Array
+from gazehead_jax.normaliser import Normaliser
 
 Carry = model.Carry | natural.Carry
 

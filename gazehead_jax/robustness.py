@@ -22,7 +22,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gazehead_jax import metrics
+from gazehead_jax import averages, metrics
 from gazehead_jax.build import load_split
 from gazehead_jax.checkpoint import Checkpoint
 from gazehead_jax.errors import require
@@ -183,8 +183,8 @@ def robustness(
                 metrics.sequence_metrics(heads, real, target.gaze, target.valid, fps)
             )
         enough = len(set(people)) >= MIN_PEOPLE
-        between = metrics.bootstrap(scores, people) if enough else {}
-        return metrics.aggregate(scores), between
+        between = averages.bootstrap(scores, people) if enough else {}
+        return averages.aggregate(scores), between
 
     progress("clean")
     clean, between = score("clean", 0)

@@ -32,7 +32,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gazehead_jax import bands, goals, metrics, two_sample
+from gazehead_jax import averages, bands, goals, two_sample
 from gazehead_jax.baselines import BASELINES, fit_baseline
 from gazehead_jax.build import load_split
 from gazehead_jax.checkpoint import Checkpoint, load
@@ -310,9 +310,9 @@ def judge(
     progress("intervals")
     rows, card = {}, {}
     for name in methods:
-        rows[name] = metrics.aggregate(scores[name]) | wholes[name].row
+        rows[name] = averages.aggregate(scores[name]) | wholes[name].row
         enough = len(set(people)) >= MIN_PEOPLE
-        intervals = metrics.bootstrap(scores[name], people) if enough else {}
+        intervals = averages.bootstrap(scores[name], people) if enough else {}
         card[name] = [
             goals.energy(name, _with_rivals(name, methods, scores), people),
             *goals.windows(rows[name], intervals, methods[name].channels),

@@ -96,7 +96,7 @@ def random_checkpoint(kind: str):
 
     from gazehead_jax import networks
     from gazehead_jax.checkpoint import Checkpoint
-    from gazehead_jax.motion import Normaliser
+    from gazehead_jax.normaliser import Normaliser
 
     config = tiny_config(kind)
     params = networks.init_params(config.model, jax.random.key(3))

@@ -18,6 +18,8 @@ FLOORS = [
     [
         "files",
         "motion",
+        "normaliser",
+        "averages",
         "config",
         "video",
         "torch_file",
@@ -84,6 +86,7 @@ FLOORS = [
     [
         "predictors",
         "styles",
+        "train_step",
         "training",
         "two_sample",
         "evaluation",

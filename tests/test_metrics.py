@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from gazehead_jax import metrics
+from gazehead_jax import averages, metrics
 from gazehead_jax.errors import GazeheadError
 
 FPS = 25.0
@@ -445,16 +445,16 @@ def test_aggregate_leaves_undefined_ones_out_and_divides_means():
             "jerk_ratio": 0.5,
         },
     ]
-    got = metrics.aggregate(sequences)
+    got = averages.aggregate(sequences)
     assert got["x"] == 1
     assert got["num_sequences"] == 2
     assert got["num_frames"] == 30
     assert got["jerk_ratio"] == pytest.approx(3 / 4)
-    assert math.isnan(metrics.aggregate([sequences[1]])["x"])
+    assert math.isnan(averages.aggregate([sequences[1]])["x"])
     with pytest.raises(GazeheadError, match="no sequence"):
-        metrics.aggregate([])
+        averages.aggregate([])
     with pytest.raises(GazeheadError, match="sequence 1 differs in .*'x'"):
-        metrics.aggregate([{"x": 1.0}, {"y": 1.0}])
+        averages.aggregate([{"x": 1.0}, {"y": 1.0}])
 
 
 def test_bootstrap_by_person():
@@ -463,17 +463,17 @@ def test_bootstrap_by_person():
     groups = np.repeat(np.arange(40), 25)
     values = persons[groups] + 0.1 * rng.standard_normal(1000)
     sequences = [{"x": v, "undefined": math.nan} for v in values]
-    low, high = metrics.bootstrap(sequences, groups.tolist())["x"]
+    low, high = averages.bootstrap(sequences, groups.tolist())["x"]
     # The standard error of the mean of 40 persons, not of 1000 sequences.
     expected = 2 * 1.96 * persons.std() / math.sqrt(40)
     assert high - low == pytest.approx(expected, rel=0.12)
     assert low < values.mean() < high
-    by_sequence = metrics.bootstrap(sequences)["x"]
+    by_sequence = averages.bootstrap(sequences)["x"]
     assert by_sequence[1] - by_sequence[0] < 0.4 * (high - low)
-    assert np.isnan(metrics.bootstrap(sequences, groups)["undefined"]).all()
-    assert metrics.bootstrap(sequences, groups)["x"] == (low, high)
+    assert np.isnan(averages.bootstrap(sequences, groups)["undefined"]).all()
+    assert averages.bootstrap(sequences, groups)["x"] == (low, high)
     with pytest.raises(GazeheadError, match="one group for each of 1000"):
-        metrics.bootstrap(sequences, [1, 2])
+        averages.bootstrap(sequences, [1, 2])
 
 
 def test_bootstrap_of_ratios_is_of_means():
@@ -481,7 +481,7 @@ def test_bootstrap_of_ratios_is_of_means():
         {"smoothness_deg": 2.0 * r, "smoothness_real_deg": r, "jerk_ratio": 2.0}
         for r in (0.1, 1.0, 5.0)
     ]
-    assert metrics.bootstrap(sequences)["jerk_ratio"] == pytest.approx((2, 2))
+    assert averages.bootstrap(sequences)["jerk_ratio"] == pytest.approx((2, 2))
 
 
 # --- bad input -----------------------------------------------------------------------

@@ -8,7 +8,6 @@ from scipy.spatial.transform import Rotation
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.motion import (
     Motion,
-    Normaliser,
     angles_to_vector,
     as_seen_from,
     gaze_in_camera,
@@ -20,6 +19,7 @@ from gazehead_jax.motion import (
     vector_to_angles,
     wrap,
 )
+from gazehead_jax.normaliser import Normaliser
 
 RNG = np.random.default_rng(0)
 UP, LEFT, RIGHT = np.array([0, -1, 0]), np.array([-1, 0, 0]), np.array([1, 0, 0])

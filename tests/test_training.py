@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import tiny_config
 
-from gazehead_jax import checkpoint, parallel, run_guard, training
+from gazehead_jax import checkpoint, parallel, run_guard, train_step, training
 from gazehead_jax.checkpoint import load
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.training import train
@@ -72,7 +72,7 @@ def test_pmap_and_jit_on_two_devices_equal_one_device(tmp_path, small_dataset):
             patch.setattr(parallel.Parallel, "__init__", pinned)
             train(config, tmp_path / name, quiet=True)
         finals[name] = leaves(tmp_path / name)
-    start = jax.tree.leaves(training.init_state(config).params)
+    start = jax.tree.leaves(train_step.init_state(config).params)
     moved = max(
         float(np.abs(np.asarray(x) - y).max())
         for x, y in zip(start, finals["pmap"], strict=True)
@@ -337,13 +337,13 @@ def test_a_checkpoint_loads_on_other_devices(trained):
 
 
 def test_a_loss_that_is_not_finite_names_its_step(tmp_path, small_dataset, monkeypatch):
-    original = training.elbo_loss
+    original = train_step.elbo_loss
 
     def broken(config, params, windows, key, rows, beta):
         loss, diagnostics = original(config, params, windows, key, rows, beta)
         return loss + jax.numpy.where(beta > 0.65, np.nan, 0.0), diagnostics
 
-    monkeypatch.setattr(training, "elbo_loss", broken)
+    monkeypatch.setattr(train_step, "elbo_loss", broken)
     with pytest.raises(GazeheadError, match=r"not finite \(nan, .*\) at step 7"):
         train(config_of(small_dataset), tmp_path, quiet=True)
     assert checkpoint.manager(tmp_path).latest_step() is None

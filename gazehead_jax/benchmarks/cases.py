@@ -101,7 +101,7 @@ def checkpoint(model: str, hidden: int | None = None):
     from gazehead_jax import networks
     from gazehead_jax.checkpoint import Checkpoint
     from gazehead_jax.config import Config, ModelConfig, load_experiment
-    from gazehead_jax.motion import Normaliser
+    from gazehead_jax.normaliser import Normaliser
 
     if model == "frame":
         config = Config(

@@ -193,7 +193,7 @@ def _inputs(config: Config, rows: int, frames: int) -> tuple:
 
 def training(size: Size, clock: Clock) -> dict:
     """Milliseconds of an optimiser step, by experiment."""
-    from gazehead_jax.training import init_state, make_train_step
+    from gazehead_jax.train_step import init_state, make_train_step
 
     found = {}
     for name in ("paper", "natural"):

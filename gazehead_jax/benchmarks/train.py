@@ -189,7 +189,7 @@ def write_case(folder: Path, batch: int, steps: int, hidden: int | None = None) 
     import jax
     import jax.numpy as jnp
 
-    from gazehead_jax import losses, training
+    from gazehead_jax import losses, train_step
     from gazehead_jax.data import Places, ResidentWindows
 
     model = _config({"batch": batch, "steps": steps, "hidden": hidden or 256}).model
@@ -206,7 +206,7 @@ def write_case(folder: Path, batch: int, steps: int, hidden: int | None = None) 
         "learning_rate": config.optimizer.learning_rate,
         "clip_norm": config.optimizer.clip_norm,
     }
-    state = training.init_state(config)
+    state = train_step.init_state(config)
     split = _split()
     length = model.context + config.data.horizon
     rng = np.random.default_rng(1)
@@ -249,7 +249,7 @@ def _split():
 
 
 class Ours:
-    """A call of `training.make_train_step`, as `gazehead train` makes it.
+    """A call of `train_step.make_train_step`, as `gazehead train` makes it.
 
     Args:
       folder: of `write_case`.
@@ -262,7 +262,7 @@ class Ours:
 
         said = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{said} {HOST_DEVICES}{devices}".strip()
-        from gazehead_jax import parallel, training
+        from gazehead_jax import parallel, train_step
         from gazehead_jax.data import Places, ResidentWindows
 
         with np.load(Path(folder) / "case.npz") as file:
@@ -278,14 +278,14 @@ class Ours:
         rows = np.tile(rows, (facts["steps"], 1))
         self._batch = self._spread.shard((places, rows))
         self._call = self._spread.compile(
-            training.make_train_step(self._config, materialise)
+            train_step.make_train_step(self._config, materialise)
         )
         self._begin()
 
     def _begin(self) -> None:
-        from gazehead_jax import training
+        from gazehead_jax import train_step
 
-        self._state = self._spread.replicate(training.init_state(self._config))
+        self._state = self._spread.replicate(train_step.init_state(self._config))
 
     def run(self) -> np.ndarray:
         """The losses of all steps of a call."""
