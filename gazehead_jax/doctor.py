@@ -28,7 +28,7 @@ EXTRAS = {
     "flatbuffers": "export: StableHLO",
     "onnx": "export: ONNX",
     "onnxruntime": "export: running ONNX",
-    "apache-beam": "beam, in an environment of its own: extraction on many machines",
+    "apache-beam": "beam: extraction on many machines, in an environment of its own",
 }
 # jaxlib 0.11.1 copies the stacked output of a scan at every step (jax issue 40101).
 BAD_JAXLIB = {
