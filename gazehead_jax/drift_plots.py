@@ -25,6 +25,9 @@ _TITLES = (
     "Fréchet distance, √ per feature (%)",
 )
 
+# More points than this along a panel are a smear; so many minutes are then meant.
+POINTS = 120
+
 # Title of a panel → what it draws, and where it would be at best.
 _ROBUSTNESS: Mapping[str, tuple[tuple[str, ...], float | None]] = {
     "energy score (°)": (("energy_score_deg",), None),
@@ -39,13 +42,14 @@ def plot_drift(drift: Drift, path: str | os.PathLike) -> None:
     """Change against minute 1 over time, one panel a quantity, one line a gaze.
 
     Where a quantity has axes, the line is of the axis that changes most. The band is the
-    tenth within which a model holds.
+    tenth within which a model holds. Of a long test a point is the mean of some minutes.
 
     Raises:
       GazeheadError: matplotlib is missing, or path is not a figure's.
     """
     figure = open_figure((9.6, 5.6))
     panels = figure.subplots(2, 3, sharex=True)
+    together = -(-max(len(c.minutes) for c in drift.curves.values()) // POINTS)
     for panel, title, quantities in zip(
         panels.flat, _TITLES, GROUPS.values(), strict=False
     ):
@@ -57,9 +61,10 @@ def plot_drift(drift: Drift, path: str | os.PathLike) -> None:
             change = _most_changed(curve, quantities)
             if change is None:
                 continue
+            change = _means(change, together)
             reach = max(reach, 1.1 * np.nanmax(np.abs(change)))
             panel.plot(
-                curve.minutes,
+                _means(np.array(curve.minutes), together),
                 100 * change,
                 color=colour,
                 linewidth=1.3,
@@ -73,11 +78,18 @@ def plot_drift(drift: Drift, path: str | os.PathLike) -> None:
     panels[0, 2].tick_params(labelbottom=True)
     panels.flat[-1].set_visible(False)
     for panel in (panels[1, 0], panels[1, 1], panels[0, 2]):
-        panel.set_xlabel("minute")
+        panel.set_xlabel("minute" + (f" (means of {together})" if together > 1 else ""))
     for panel in panels[:, 0]:
         panel.set_ylabel("change against minute 1")
     legend_above(figure, panels[0, 0])
     save_figure(figure, path)
+
+
+def _means(values: np.ndarray, together: int) -> np.ndarray:
+    """Means of so many neighbours; the last of fewer."""
+    starts = np.arange(0, len(values), together)
+    counts = np.diff(np.append(starts, len(values)))
+    return np.add.reduceat(values.astype(float), starts) / counts
 
 
 def _most_changed(curve: Curve, quantities: tuple[str, ...]) -> np.ndarray | None:

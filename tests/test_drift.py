@@ -8,7 +8,7 @@ import pytest
 from conftest import random_checkpoint
 from scipy.linalg import sqrtm
 
-from gazehead_jax import drift_features, driving_gaze, metrics
+from gazehead_jax import drift_features, drift_plots, driving_gaze, metrics
 from gazehead_jax.drift import Drift, drift
 from gazehead_jax.drift_plots import plot_drift
 from gazehead_jax.drift_record import follow
@@ -408,6 +408,24 @@ def test_any_checkpoint_runs(kind, small_dataset, tmp_path, capsys):
     assert "| looped |" in path.with_suffix(".md").read_text()
     plot_drift(found, tmp_path / "drift.png")
     assert (tmp_path / "drift.png").stat().st_size > 10_000
+
+
+def test_a_long_test_is_drawn_in_means():
+    values = np.arange(7.0)
+    np.testing.assert_array_equal(drift_plots._means(values, 1), values)
+    np.testing.assert_array_equal(drift_plots._means(values, 3), [1, 4, 6])
+
+
+def test_live_drift_does_not_look_ahead(small_dataset):
+    """Nothing to tell apart by eye: the heads themselves differ."""
+    model = random_checkpoint("lookahead")
+    found = [
+        drift(model, 185, small_dataset, "validation", num_samples=4, live=live)
+        for live in (False, True)
+    ]
+    assert [f.about["model"].endswith(", live") for f in found] == [False, True]
+    ahead, live = (f.curves["replayed"].reference["variance_yaw_deg2"] for f in found)
+    assert ahead != live
 
 
 def test_jerk_is_the_projects(wander):
