@@ -1,5 +1,6 @@
 """Builders and the ways to prepare and open what they make, in small."""
 
+import functools
 import json
 import os
 import pickle
@@ -386,10 +387,9 @@ def test_a_folder_becomes_a_dataset(tmp_path):
         # A .csv keeps five decimals of a degree, and no gaze that must not be used.
         native = key.endswith(".npz")
         kept = np.ones(len(motion), bool) if native else motion.valid
-        np.testing.assert_allclose(
-            motion.gaze[kept], written[key].gaze[kept], atol=0 if native else 1e-6
-        )
-        np.testing.assert_allclose(motion.head, written[key].head, atol=tolerance)
+        near = functools.partial(np.testing.assert_allclose, atol=0 if native else 1e-6)
+        near(motion.gaze[kept], written[key].gaze[kept])
+        near(motion.head, written[key].head)
         np.testing.assert_array_equal(motion.valid, written[key].valid)
 
 
