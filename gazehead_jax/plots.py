@@ -128,7 +128,7 @@ def plot_head_share(
         f"plot: head share takes one to {len(colours)} sets of shifts, got "
         f"{len(shifts)}.",
     )
-    figure = open_figure((9.0, 5.0 + 0.25 * len(shifts)))
+    figure = open_figure((9.0, 4.7 + 0.2 * len(shifts)))
     panels = figure.subplots(1, 2)
     for axis, panel in zip(GAZE_CHANNELS, panels, strict=True):
         reach = 5.0
