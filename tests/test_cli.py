@@ -267,11 +267,15 @@ BAD_ARGUMENTS = [
     ),
     (
         "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --limits 10 0 10",
-        "degrees above 0, got 10 0 10;",
+        "degrees of pitch, yaw and roll, got 10 0 10;",
     ),
     (
         "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --limits 9 nan 9",
         "got 9 nan 9;",
+    ),
+    (
+        "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --limits 91 9 9",
+        "above 0 and within 90, 180 and 180 degrees",
     ),
     (
         "sample --checkpoint {run} --gaze {gaze} --out {tmp}/h.csv --rest-pose 0 0 181",

@@ -1,7 +1,6 @@
 """Commands that train a model, sample from it and score it."""
 
 import contextlib
-import math
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from gazehead_jax.errors import require
 
 # Standard deviations of people; models have hardly seen anyone beyond.
 _STYLES = 3.0
-# Largest pitch, yaw and roll of a rest pose, degrees.
+# Largest pitch, yaw and roll of a rest pose and of limits, degrees.
 _TURNS = (90.0, 180.0, 180.0)
 
 
@@ -159,9 +158,12 @@ def _check_controls(args) -> None:
         f"got {told(style)}.",
     )
     require(
-        limits is None or all(0 < value < math.inf for value in limits),
-        f"--limits must be three numbers of degrees above 0, got {told(limits or ())}; to "
-        "hold a head still, give --amplitude 0.",
+        limits is None
+        or all(0 < value <= most for value, most in zip(limits, _TURNS, strict=True)),
+        "--limits must be above 0 and within {:g}, {:g} and {:g} degrees of pitch, yaw and "
+        "roll, got {}; to hold a head still, give --amplitude 0.".format(
+            *_TURNS, told(limits or ())
+        ),
     )
     require(
         rest is None
