@@ -216,10 +216,16 @@ def _prepared_place(name_or_dir, data_dir) -> Path:
         "got a directory without; go down to its version, as in NAME/CONFIG/1.0.0.",
     )
     place = prepared_dir(str(name_or_dir), data_dir)
+    builder = _builder_class(str(name_or_dir).partition("/")[0])
     require(
         (place / "dataset_info.json").exists(),
         f"{name_or_dir} is not prepared, expected it in {place}; run "
-        f"`gazehead dataset build {name_or_dir}` first, with the same data_dir.",
+        f"`gazehead dataset build {name_or_dir}` first, with the same data_dir"
+        + (
+            " and the --manual-dir that its README tells of."
+            if builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+            else "."
+        ),
     )
     return place
 

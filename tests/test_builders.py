@@ -244,6 +244,10 @@ def test_what_cannot_be_opened_is_explained(synthetic, tmp_path):
         build.open_split(builder.data_dir, "val")
     with pytest.raises(GazeheadError, match="is not prepared.*dataset build"):
         build.open_split("gazehead_synthetic/clean", "train", tmp_path)
+    with pytest.raises(GazeheadError, match=r"is not prepared.*data_dir\.$"):
+        build.open_split("gazehead_synthetic/clean+fps-50", "train", tmp_path)
+    with pytest.raises(GazeheadError, match="is not prepared.*the --manual-dir"):
+        build.open_split("eyehead_recordings/vr_objects", "train", tmp_path)
     with pytest.raises(GazeheadError, match="did you mean 'gazehead_synthetic'"):
         build.open_split("gazehead_sintetic", "train", tmp_path)
     with pytest.raises(GazeheadError, match="go down to its version"):

@@ -86,7 +86,8 @@ def split_people(people: list[str], config: FolderConfig) -> dict[str, list[str]
         len(people) > len(shares),
         f"gazehead_folder: {1 + len(shares)} splits need as many people, got "
         f"{len(people)} ({', '.join(sorted(people)[:5])}); give the files of each "
-        "person a sub-folder of their own, or set a fraction to 0.",
+        "person a sub-folder of their own, or leave a split out, as in "
+        "--set validation_fraction=0.",
     )
     order = sorted(people, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     splits = {}

@@ -137,7 +137,8 @@ class Builder(MotionBuilder):
             len(people) >= count,
             f"gazehead_videos: {count} splits need as many people, got {len(people)} "
             f"({', '.join(people[:5])}); give the videos of each person a sub-folder "
-            "of their own, or set a fraction to 0.",
+            "of their own, or leave a split out, as in "
+            "--set validation_fraction=0.",
         )
         # As gazehead_folder does it: a person is in the same split either way.
         shares = FolderConfig(
