@@ -177,11 +177,13 @@ def test_an_accelerator_runs_one_kernel_and_gives_the_scans_heads(
     state = initial_state(checkpoint, sample_keys(0, rows))
     gaze = np.broadcast_to(gaze_motion.gaze, (rows, 60, 2))
     valid = np.broadcast_to(gaze_motion.valid, (rows, 60))
-    run = functools.partial(rollout, checkpoint, state, gaze, valid, 32)
+    run = functools.partial(rollout, checkpoint, state, gaze, valid, 16)
     expected = np.concatenate(list(run(kernel=False)), 1)
     assert not on_a_gpu
     got = np.concatenate(list(run()), 1)
-    assert len(on_a_gpu) == 1  # traced once
+    # Not once for each of four chunks. JAX 0.12 imports parts of Pallas when it first
+    # interprets a kernel, and then traces anew.
+    assert len(on_a_gpu) in (1, 2)
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
