@@ -11,8 +11,6 @@ import json
 import math
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import numpy as np
 
 from gazehead_jax.config import Config
 from gazehead_jax.errors import GazeheadError, require
-from gazehead_jax.files import atomic_path, unwritable
+from gazehead_jax.files import UNREADABLE, atomic_path, unwritable
 from gazehead_jax.normaliser import Normaliser
 
 FORMAT = 1
@@ -168,14 +166,7 @@ def _unpack(path: Path) -> Checkpoint:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         facts = json.loads(str(arrays.pop("about")))
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except (*UNREADABLE, KeyError) as error:
         raise GazeheadError(
             f"{path}: not a packed model ({type(error).__name__}); `gazehead pack` "
             "writes them."

@@ -5,10 +5,23 @@ import errno
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from gazehead_jax.errors import GazeheadError
+
+# What NumPy raises for an .npz that is cut off, damaged or something else altogether.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @contextlib.contextmanager

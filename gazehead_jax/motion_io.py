@@ -2,15 +2,13 @@
 
 import csv
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from gazehead_jax.errors import GazeheadError, require
-from gazehead_jax.files import atomic_path
+from gazehead_jax.files import UNREADABLE, atomic_path
 from gazehead_jax.motion import CONVENTION, Motion
 
 SCHEMA_VERSION = 1
@@ -85,7 +83,7 @@ def _load_npz(path: Path) -> Motion:
     try:
         with np.load(path, allow_pickle=False) as file:
             fields = {name: file[name] for name in file.files}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise GazeheadError(
             f"{path}: not a readable .npz of plain arrays ({error})."
         ) from error
@@ -97,18 +95,6 @@ def _load_npz(path: Path) -> Motion:
         raise GazeheadError(
             f"{path}: a field of the motion is of the wrong kind ({error})."
         ) from error
-
-
-# What numpy raises for files that are cut off, damaged or something else altogether.
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    OSError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def _motion_of_fields(path: Path, fields: dict) -> Motion:
@@ -185,7 +171,7 @@ def _load_csv(path: Path) -> Motion:
     return Motion(
         gaze=found.gaze,
         head=found.head,
-        fps=_uniform_fps(path, found.time_s),
+        fps=uniform_fps(path, found.time_s),
         valid=found.valid,
         source=path.stem,
     )
@@ -280,7 +266,12 @@ def is_uniform(time_s: np.ndarray) -> bool:
     return float(np.abs(step - usual).max()) <= max(2e-3, 0.1 * usual)
 
 
-def _uniform_fps(path: Path, time: np.ndarray) -> float:
+def uniform_fps(path: Path, time: np.ndarray) -> float:
+    """The frame rate of times `[n]` in seconds.
+
+    Raises:
+      GazeheadError: one frame, or times that do not increase or are not even.
+    """
     require(
         len(time) > 1,
         f"{path}: the frame rate is read off time_s, which takes at least two rows; "

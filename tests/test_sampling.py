@@ -1,7 +1,6 @@
 """The sampler: the properties that make a rollout trustworthy."""
 
 import dataclasses
-import functools
 import os
 import re
 import subprocess
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import MODELS, random_checkpoint
 
-from gazehead_jax import head_stream, networks, one_kernel
+from gazehead_jax import head_stream, networks
 from gazehead_jax import rollout as rollouts
 from gazehead_jax.errors import GazeheadError
 from gazehead_jax.head_stream import HeadStream
@@ -142,112 +141,6 @@ def test_the_block_of_noise_changes_nothing(
     got = heads(sample(tiny_checkpoint, gaze_motion, num_samples=3, chunk=64))
     rollouts._compiled.cache_clear()
     np.testing.assert_allclose(got, expected, atol=1e-6)
-
-
-@pytest.fixture
-def on_a_gpu(monkeypatch):
-    """JAX says that it computes on a GPU; what is compiled for it runs interpreted."""
-
-    def choose(config, platform):
-        assert platform == "gpu"
-        return functools.partial(run, config)
-
-    def run(config, *arguments):
-        calls.append(config)
-        return one_kernel.rollout_kernel(
-            config, *arguments, platform="gpu", interpret=True
-        )
-
-    calls = []
-    monkeypatch.setattr(rollouts, "_platform", lambda: "gpu")
-    monkeypatch.setattr(one_kernel, "best_rollout", choose)
-    rollouts._by_kernel.cache_clear()
-    rollouts._compiled.cache_clear()
-    yield calls
-    rollouts._by_kernel.cache_clear()
-    rollouts._compiled.cache_clear()
-
-
-@pytest.mark.parametrize("rows", [1, 3])
-def test_an_accelerator_runs_one_kernel_and_gives_the_scans_heads(
-    gaze_motion, rows, on_a_gpu
-):
-    """On one device, and shared out among two; chunk after chunk."""
-    checkpoint = random_checkpoint("natural")
-    state = initial_state(checkpoint, sample_keys(0, rows))
-    gaze = np.broadcast_to(gaze_motion.gaze, (rows, 60, 2))
-    valid = np.broadcast_to(gaze_motion.valid, (rows, 60))
-    run = functools.partial(rollout, checkpoint, state, gaze, valid, 16)
-    expected = np.concatenate(list(run(kernel=False)), 1)
-    assert not on_a_gpu
-    got = np.concatenate(list(run()), 1)
-    # Not once for each of four chunks. JAX 0.12 imports parts of Pallas when it first
-    # interprets a kernel, and then traces anew.
-    assert len(on_a_gpu) in (1, 2)
-    np.testing.assert_allclose(got, expected, atol=1e-5)
-
-
-def test_a_kernel_that_fails_is_told_once_and_the_scan_goes_on(
-    gaze_motion, on_a_gpu, monkeypatch
-):
-    def fail(*arguments):
-        raise NotImplementedError("no such instruction\nat line 7")
-
-    monkeypatch.setattr(one_kernel, "best_rollout", lambda config, platform: fail)
-    checkpoint = random_checkpoint("natural")
-    with pytest.warns(RuntimeWarning, match=r"\(no such instruction\); lax.scan"):
-        got = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
-    # Warnings are errors from here on.
-    again = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
-    np.testing.assert_array_equal(got, again)
-    monkeypatch.undo()
-    expected = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
-    np.testing.assert_allclose(got, expected, atol=1e-5)
-
-
-def test_a_kernel_that_computes_something_else_is_not_trusted(
-    gaze_motion, on_a_gpu, monkeypatch
-):
-    checkpoint = random_checkpoint("natural")
-    honest = one_kernel.best_rollout(checkpoint.config.model, "gpu")
-
-    def wrong(*arguments):
-        carry, heads = honest(*arguments)
-        return carry, heads.at[0, 3, 1].add(0.1)
-
-    monkeypatch.setattr(one_kernel, "best_rollout", lambda config, platform: wrong)
-    with pytest.warns(RuntimeWarning, match=r"differ from the scan's by 1.0e-01"):
-        got = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
-    monkeypatch.undo()
-    expected = heads(sample(checkpoint, gaze_motion, num_samples=2, chunk=32))
-    np.testing.assert_allclose(got, expected, atol=1e-5)
-
-
-def test_a_kernel_that_fails_for_another_shape_is_replaced_there(
-    gaze_motion, on_a_gpu, monkeypatch
-):
-    """Other shapes are other kernels, with other ways to fail."""
-    checkpoint = random_checkpoint("natural")
-    honest = one_kernel.best_rollout(checkpoint.config.model, "gpu")
-
-    def small(params, carry, gaze, *rest):
-        if len(gaze) > 1:
-            raise NotImplementedError("too many rows")
-        return honest(params, carry, gaze, *rest)
-
-    monkeypatch.setattr(one_kernel, "best_rollout", lambda config, platform: small)
-    sample(checkpoint, gaze_motion, chunk=32)
-    with pytest.warns(RuntimeWarning, match=r"\(too many rows\); lax.scan"):
-        got = heads(sample(checkpoint, gaze_motion, num_samples=4, chunk=32))
-    monkeypatch.undo()
-    expected = heads(sample(checkpoint, gaze_motion, num_samples=4, chunk=32))
-    np.testing.assert_allclose(got, expected, atol=1e-5)
-
-
-def test_a_cpu_never_asks_for_the_kernel(gaze_motion, monkeypatch):
-    assert rollouts._platform() == "cpu"
-    monkeypatch.setattr(one_kernel, "rollout_kernel", None)
-    sample(random_checkpoint("natural"), gaze_motion)
 
 
 def test_cores_are_asked_for_and_what_the_user_said_stays(monkeypatch):

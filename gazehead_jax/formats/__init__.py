@@ -29,6 +29,7 @@ from gazehead_jax.motion_io import (
     is_uniform,
     load_motion,
     read_columns,
+    uniform_fps,
 )
 
 NATIVE = "gazehead"
@@ -114,22 +115,17 @@ def _reader(table: Table, format: str | None):
 
 def _native_csv(path: Path, options: Options) -> Motion:
     """Also of a camera whose rate varies, which `load_motion` refuses."""
-    found = read_columns(path)
-    if options.fps is None and is_uniform(found.time_s):
-        return load_motion(path)
-    parts = [found.gaze] if found.head is None else [found.gaze, found.head]
-    angles, valid, fps, notes = np.concatenate(parts, 1), found.valid, options.fps, []
-    if fps is None:
+    found, fps, notes = read_columns(path), options.fps, []
+    gaze, head, valid = found.gaze, found.head, found.valid
+    if fps is None and is_uniform(found.time_s):
+        fps = uniform_fps(path, found.time_s)
+    elif fps is None:
+        angles = gaze if head is None else np.concatenate([gaze, head], 1)
         fps, angles, valid = uniform(path, found.time_s, angles, valid)
+        gaze, head = angles[:, :2], None if head is None else angles[:, 2:]
         notes = [f"its times are not even: brought to {fps:g} frames a second"]
-    return Motion(
-        gaze=angles[:, :2],
-        head=None if found.head is None else angles[:, 2:],
-        fps=fps,
-        valid=valid,
-        source=path.stem,
-        meta={"notes": notes} if notes else {},
-    )
+    meta = {"notes": notes} if notes else {}
+    return Motion(gaze, head, fps, valid, source=path.stem, meta=meta)
 
 
 def _native(path: Path, options: Options) -> Motion:
